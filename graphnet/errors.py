@@ -1,0 +1,47 @@
+"""Every error graphnet raises on purpose. All derive from `GraphnetError` and from the closest built-in."""
+
+from __future__ import annotations
+
+
+class GraphnetError(Exception):
+    """Base of all errors that graphnet raises on purpose."""
+
+
+class ShapeError(GraphnetError, ValueError):
+    """Shapes that do not fit an operation."""
+
+
+class DtypeError(GraphnetError, TypeError):
+    """A dtype that an operation does not take."""
+
+
+class ArgumentError(GraphnetError, ValueError):
+    """An argument outside what an operation, layer or option accepts."""
+
+
+class DimError(GraphnetError, ValueError):
+    """A named dimension that has no value, or a question about dimensions that has no answer."""
+
+
+class GradientError(GraphnetError, ValueError):
+    """A gradient that does not exist: a loss that is not scalar, or a node that the loss does not depend on."""
+
+
+class FeedError(GraphnetError, ValueError):
+    """An array given to a compiled function that is missing, unknown, or of the wrong shape or dtype."""
+
+
+class DataError(GraphnetError, ValueError):
+    """A value that an operation met while running and cannot use, such as a label out of range."""
+
+
+class RewriteError(GraphnetError, RuntimeError):
+    """A rewrite rule that changed the type of the node it replaced, or that never stops."""
+
+
+class PlanError(GraphnetError, RuntimeError):
+    """A memory plan in which a step would read or write bytes that are not its own."""
+
+
+class WeightsError(GraphnetError, ValueError):
+    """A weights file that is damaged, or that belongs to another model."""

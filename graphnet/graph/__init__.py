@@ -1,0 +1,1 @@
+"""The graph: dimensions, types, nodes, where they came from, and how they are printed."""

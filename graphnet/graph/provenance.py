@@ -1,0 +1,109 @@
+"""Where a node came from: the user's line, the layer it belongs to, its part in the step, the rule that made it.
+
+Kept in a side table, never in a node's identity: two equal expressions on two lines are one node, which keeps the
+first line. Differentiation and rewriting work inside `deriving(node)`, so that what they build points back to the
+line of the model that it came from.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from graphnet.graph.node import Node
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
+
+FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The story of one node.
+
+    file, line: the user's, nearest to the declaration. scope: names of the enclosing layers, outermost first.
+    role: forward, backward or update. rule: the rewrite rule that made it, "" if it was declared.
+    """
+
+    file: str
+    line: int
+    scope: tuple[str, ...] = ()
+    role: str = FORWARD
+    rule: str = ""
+
+    @property
+    def location(self) -> str:
+        """`file:line`, as editors take it."""
+        return f"{self.file}:{self.line}"
+
+
+_UNKNOWN = Provenance("<unknown>", 0)
+_table: WeakKeyDictionary[Node, Provenance] = WeakKeyDictionary()
+_current: ContextVar[Provenance | None] = ContextVar("graphnet_provenance", default=None)
+_scope: ContextVar[tuple[str, ...]] = ContextVar("graphnet_scope", default=())
+_role: ContextVar[str] = ContextVar("graphnet_role", default=FORWARD)
+
+
+def record(node: Node) -> None:
+    """Remember where `node`, just made, came from."""
+    _table[node] = _current.get() or here()
+
+
+def provenance(node: Node) -> Provenance:
+    """Where `node` came from."""
+    return _table.get(node, _UNKNOWN)
+
+
+def here() -> Provenance:
+    """The user's line that is being executed, with the scope and role in force."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return Provenance(frame.f_code.co_filename, frame.f_lineno, _scope.get(), _role.get())
+
+
+def current_location() -> str:
+    """`file:line` for an error about what is being declared or derived now."""
+    return (_current.get() or here()).location
+
+
+@contextmanager
+def deriving(node: Node, *, role: str | None = None, rule: str | None = None) -> Iterator[None]:
+    """Nodes made inside take `node`'s line and scope; `role` and `rule`, where given, are their own."""
+    origin = provenance(node)
+    if role is not None:
+        origin = replace(origin, role=role)
+    if rule is not None:
+        origin = replace(origin, rule=rule)
+    token = _current.set(origin)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Nodes declared inside belong to the layer `name` of the layers around it."""
+    token = _scope.set((*_scope.get(), name))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+@contextmanager
+def acting_as(role: str) -> Iterator[None]:
+    """Nodes declared inside have this role: an optimizer's are the update's."""
+    token = _role.set(role)
+    try:
+        yield
+    finally:
+        _role.reset(token)
