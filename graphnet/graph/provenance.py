@@ -61,6 +61,11 @@ def provenance(node: Node) -> Provenance:
     return _table.get(node, _UNKNOWN)
 
 
+def belongs_here(node: Node) -> None:
+    """Move `node`, declared before its layer was called, into the scope in force now: how parameters find theirs."""
+    _table[node] = replace(provenance(node), scope=_scope.get())
+
+
 def here() -> Provenance:
     """The user's line that is being executed, with the scope and role in force."""
     frame = sys._getframe(1)

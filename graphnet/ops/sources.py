@@ -50,21 +50,32 @@ class SizeOf(Op):
 
 
 class Storage:
-    """The array of one parameter, which outlives the step, and whether optimizers may change it."""
+    """The array of one parameter, which outlives the step; its name, and whether optimizers may change it.
 
-    __slots__ = ("array", "lock", "trainable")
+    The name is no part of a node's identity: a layer learns that it is "conv1" only when a model takes it in.
+    """
 
-    def __init__(self, array: np.ndarray, trainable: bool) -> None:
+    __slots__ = ("array", "lock", "name", "trainable")
+
+    def __init__(self, name: str, array: np.ndarray, trainable: bool) -> None:
+        self.name = name
         self.array = array
         self.trainable = trainable
         self.lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return repr(self.name)
 
 
 class Stored(Op):
     """The value of a parameter before the step. Two parameters are never equal, whatever their names."""
 
-    label: str
     storage: Storage
+
+    @property
+    def label(self) -> str:
+        """The parameter's name: inside a model the whole path, such as "conv1.weight"."""
+        return self.storage.name
 
     def infer(self) -> TensorType:
         return type_of(self.storage.array)
@@ -78,7 +89,12 @@ class Parameter(Node):
 
     @property
     def name(self) -> str:
+        """What it is called in text, pictures and weights files."""
         return self.op.label
+
+    def rename(self, name: str) -> None:
+        """Call it `name` from now on, also where it is already part of a graph."""
+        self.op.storage.name = name
 
     @property
     def value(self) -> np.ndarray:
@@ -173,7 +189,7 @@ def size_of(size: Size, dtype: DtypeLike) -> Node:
 def parameter(value: ArrayLike, name: str = "parameter", *, dtype: DtypeLike | None = None, requires_grad: bool = True) -> Parameter:
     """A node with storage that starts as a copy of `value` and outlives the step."""
     array = constant(value, dtype).op.attributes["value"].copy()
-    node = Stored(name, Storage(array, requires_grad))()
+    node = Stored(Storage(name, array, requires_grad))()
     assert isinstance(node, Parameter)
     return node
 
