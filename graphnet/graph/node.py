@@ -97,7 +97,7 @@ class Op(_Declared):
         return self._hash
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{k}={_shown(v)}' for k, v in self.attributes.items())})"
+        return f"{self.name}({', '.join(f'{k}={shown(v)}' for k, v in self.attributes.items())})"
 
     def bind(self, sizes: Mapping[str, int]) -> Op:
         """The same op with each named dimension in its fields replaced by its number."""
@@ -315,13 +315,14 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """The value of an op's field, as text and pictures show it; a large array by its type only."""
     if isinstance(value, np.ndarray):
-        return f"array{value.dtype.name}{list(value.shape)}" if value.size > 4 else str(value.tolist())
+        return f"array({value.dtype.name}{list(value.shape)})" if value.size > 4 else str(value.tolist())
     if isinstance(value, (TensorType, Dim, np.dtype)):
         return str(value)
     if isinstance(value, tuple):
-        return f"({', '.join(map(_shown, value))}{',' * (len(value) == 1)})"
+        return f"({', '.join(map(shown, value))}{',' * (len(value) == 1)})"
     return getattr(value, "__name__", None) or repr(value)
 
 
