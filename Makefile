@@ -1,0 +1,52 @@
+# `make demo` and `make test` are all the set-up there is; both make the virtual environment they need.
+PYTHON ?= python3
+VENV ?= .venv
+RUNS ?= runs
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help demo test lint test-long clean
+
+help:
+	@echo "make demo       train LeNet-5 on handwritten digits, draw it, measure it; files in $(RUNS)/"
+	@echo "make test       ruff, mypy and the tests (minutes)"
+	@echo "make test-long  every test, the long ones too"
+	@echo "make clean      remove the virtual environment and all that was generated"
+
+# Each stamp is older than the project's files only when the environment must be filled again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "graphnet needs Python 3.11 or later")'
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "no virtual environment: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.made
+	$(BIN)/pip install --quiet --editable '.[train]'
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/.made
+	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	@touch $(VENV)/.installed $@
+
+demo: $(VENV)/.installed
+	$(BIN)/graphnet train models/lenet.py --out $(RUNS)/lenet
+	$(BIN)/graphnet draw models/lenet.py --out $(RUNS)/lenet/graph.svg
+	$(BIN)/graphnet bench models/lenet.py --out $(RUNS)/lenet/bench
+	@echo
+	@echo "Everything is in $(RUNS)/lenet:"
+	@cd $(RUNS)/lenet && find . -type f | sort | sed 's|^\./|  |'
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	GRAPHNET_CHECK=1 $(BIN)/python -m pytest
+
+test-long: lint
+	GRAPHNET_CHECK=1 $(BIN)/python -m pytest -m "slow or not slow"
+
+clean:
+	rm -rf $(VENV) $(RUNS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,47 @@
+"""Settings from the environment. This module is their only reader, and reads when asked, never at import.
+
+    GRAPHNET_BACKEND   the backend of `compile` where none is given; "numpy" where this is not set either
+    GRAPHNET_DEBUG     0 nothing; 1 a summary and arena bytes; 2 time per step; 3 the graph after each pass;
+                       4 the memory map; 5 generated code
+    GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
+                       inputs unchanged, and freed bytes filled with NaN
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from graphnet.errors import ArgumentError
+
+DEFAULT_BACKEND = "numpy"
+MAX_DEBUG = 5
+MAX_CHECK = 2
+
+
+def backend(known: Collection[str] = ()) -> str:
+    """The backend that `compile` uses where the caller names none.
+
+    Raises `ArgumentError` where `known` is given and GRAPHNET_BACKEND is not in it.
+    """
+    name = os.environ.get("GRAPHNET_BACKEND", "").strip() or DEFAULT_BACKEND
+    if known and name not in known:
+        raise ArgumentError(f"GRAPHNET_BACKEND must be one of {', '.join(sorted(known))}, not {name!r}")
+    return name
+
+
+def debug() -> int:
+    """How much the compiler tells, 0 to 5. Raises `ArgumentError` for any other value of GRAPHNET_DEBUG."""
+    return _level("GRAPHNET_DEBUG", MAX_DEBUG)
+
+
+def check() -> int:
+    """How much the compiler and executor check, 0 to 2. Raises `ArgumentError` for any other value of GRAPHNET_CHECK."""
+    return _level("GRAPHNET_CHECK", MAX_CHECK)
+
+
+def _level(variable: str, highest: int) -> int:
+    text = os.environ.get(variable, "").strip() or "0"
+    if not text.isdecimal() or int(text) > highest:
+        raise ArgumentError(f"{variable} must be an integer from 0 to {highest}, not {text!r}")
+    return int(text)
