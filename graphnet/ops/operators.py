@@ -1,0 +1,16 @@
+"""What Python's operators and methods on nodes do. Importing this module makes them work."""
+
+from __future__ import annotations
+
+from graphnet.graph.node import OPERATORS
+from graphnet.ops import elementwise, shaping
+
+OPERATORS.update(
+    {
+        "add": elementwise.add,
+        "multiply": elementwise.multiply,
+        "cast": shaping.cast,
+        "reshape": shaping.reshape,
+        "sum": shaping.sum,
+    }
+)

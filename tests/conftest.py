@@ -1,0 +1,22 @@
+"""What every test shares: warnings are errors (setup.cfg), but for these; torch, where installed, uses one thread."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+_HARMLESS = (
+    "ignore::DeprecationWarning:torch.*",
+    "ignore:Failed to initialize NumPy:UserWarning",
+    "ignore:Using padding='same' with even kernel lengths:UserWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in _HARMLESS:
+        config.addinivalue_line("filterwarnings", line)
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
