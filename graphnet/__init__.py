@@ -1,6 +1,7 @@
 """graphnet: a static graph compiler for deep learning on the CPU. The public names, nothing else."""
 
 from graphnet.autodiff import gradients
+from graphnet.compiler import compile
 from graphnet.errors import (
     ArgumentError,
     DataError,
@@ -19,7 +20,10 @@ from graphnet.graph.dims import Dim
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.ops import operators as _operators  # noqa: F401  (makes Python's operators on nodes work)
+from graphnet.ops.joining import concatenate, pad, repeat, stack, tile
+from graphnet.ops.layout import diagonal, expand_dims, flatten, moveaxis, squeeze, swapaxes, transpose
 from graphnet.ops.shaping import broadcast_to, cast, reshape, sum
+from graphnet.ops.slicing import flip, split
 from graphnet.ops.sources import Parameter, assign, constant, input, parameter
 
 __all__ = [
@@ -42,10 +46,25 @@ __all__ = [
     "broadcast_to",
     "cast",
     "check_gradients",
+    "compile",
+    "concatenate",
     "constant",
+    "diagonal",
+    "expand_dims",
+    "flatten",
+    "flip",
     "gradients",
     "input",
+    "moveaxis",
+    "pad",
     "parameter",
+    "repeat",
     "reshape",
+    "split",
+    "squeeze",
+    "stack",
     "sum",
+    "swapaxes",
+    "tile",
+    "transpose",
 ]

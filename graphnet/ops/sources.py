@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,7 +60,6 @@ class Storage:
         self.name = name
         self.array = array
         self.trainable = trainable
-        self.lock = threading.Lock()
 
     def __repr__(self) -> str:
         return repr(self.name)
@@ -99,8 +97,7 @@ class Parameter(Node):
     @property
     def value(self) -> np.ndarray:
         """A copy of the value now."""
-        with self.op.storage.lock:
-            return self.op.storage.array.copy()
+        return self.op.storage.array.copy()
 
     @property
     def requires_grad(self) -> bool:
@@ -119,8 +116,7 @@ class Parameter(Node):
             raise ShapeError(f"parameter {self.name!r} has shape {self.shape}, got an array of shape {array.shape}")
         if not np.can_cast(array.dtype, self.dtype, casting="same_kind"):
             raise DtypeError(f"parameter {self.name!r} is {self.dtype}, got an array of {array.dtype}")
-        with self.op.storage.lock:
-            np.copyto(self.op.storage.array, array, casting="same_kind")
+        np.copyto(self.op.storage.array, array, casting="same_kind")
 
 
 Stored.node_class = Parameter
@@ -146,6 +142,8 @@ class WithUpdates(Op):
 
     This is how a layer with running statistics or a random counter brings its own updates: `compile` finds them.
     """
+
+    keeps_order: ClassVar[bool] = True
 
     def infer(self, x: TensorType, *assigns: TensorType) -> TensorType:
         return x

@@ -1,0 +1,1 @@
+"""Backends: how a step becomes a callable. `naive` is the oracle, `numpy` the default."""

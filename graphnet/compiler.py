@@ -1,0 +1,142 @@
+"""`compile`: the stages in order. Start reading here.
+
+declare --> differentiate --> rewrite --> schedule --> plan memory --> lower --> execute
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from graphnet import config
+from graphnet.backend.registry import get_backend
+from graphnet.errors import ArgumentError
+from graphnet.executable import Executable, Outputs, check_inputs, input_name
+from graphnet.graph.graph import Graph, reapply, rebuild
+from graphnet.graph.node import Node
+from graphnet.graph.text import graph_text
+from graphnet.graph.traversal import topological
+from graphnet.lower import lower
+from graphnet.memory import plan_memory
+from graphnet.ops.sources import Assign, Input, WithUpdates
+from graphnet.program import Program
+from graphnet.rewrite.driver import Log
+from graphnet.rewrite.pipeline import apply_pipeline
+from graphnet.schedule import schedule
+from graphnet.verify import verify_plan
+
+
+def compile(
+    inputs: Node | Sequence[Node],
+    outputs: Outputs,
+    updates: Iterable[Node] = (),
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+    rewrite: bool = True,
+    reuse: bool = True,
+    fast_math: bool = False,
+    check: int | None = None,
+) -> Executable:
+    """A function from arrays for `inputs` to the values of `outputs`, which also carries out `updates`.
+
+    outputs: one node, a list, a tuple, a dict, or None; results come back in the same structure, as new arrays.
+    updates: assign nodes, such as `optimizer.updates(loss)`; those that layers bring along are found by themselves.
+    backend: "numpy" or "naive"; None takes GRAPHNET_BACKEND, or "numpy".
+    threads: only for backends with threads of their own; NumPy's matrix products use those of its BLAS library.
+    rewrite, reuse: off to run the graph as declared, or with bytes of its own for every value; the results agree.
+    fast_math: also allow rewrites that change rounding or the treatment of NaN and infinity.
+    check: 0 trusts; 1 also verifies each pass; 2 also compares each step with its reference kernel and fills freed
+    bytes with NaN. None takes GRAPHNET_CHECK.
+
+    Sizes that are still names are bound, and the function compiled for them, at the first call that brings them.
+    Raises `ArgumentError` for arguments that do not fit together; shape errors that need numbers come at that call.
+    """
+    given = check_inputs(inputs)
+    graph = collect_updates(_listed(outputs), updates)
+    _check_closed(graph, given)
+    chosen = get_backend(backend)
+    if threads is not None:
+        raise ArgumentError(f"the {chosen.name} backend has no threads of its own, so threads={threads!r} has no meaning")
+    if check is not None and check not in (0, 1, 2):
+        raise ArgumentError(f"check must be 0, 1, 2 or None, got {check!r}")
+
+    def specialize(sizes: Mapping[str, int]) -> Program:
+        declared = graph.bind(sizes)
+        log = Log()
+        rewritten = apply_pipeline(declared, chosen.rules, log, optimize=rewrite, fast_math=fast_math)
+        order = schedule(rewritten)
+        plan = plan_memory(order, reuse=reuse)
+        verify_plan(plan)
+        feeds = tuple(Input(input_name(node), node.type.bind(sizes))() for node in given)
+        program = Program(declared, lower(plan, chosen), log, feeds)
+        _tell(program)
+        return program
+
+    return Executable(given, outputs, specialize, check)
+
+
+def _listed(outputs: Outputs) -> list[Node]:
+    if outputs is None:
+        return []
+    if isinstance(outputs, Node):
+        return [outputs]
+    listed = list(outputs.values() if isinstance(outputs, Mapping) else outputs)
+    for node in listed:
+        if not isinstance(node, Node):
+            raise ArgumentError(f"outputs must be graph nodes, got {type(node).__name__} {node!r}")
+    return listed
+
+
+def collect_updates(outputs: Sequence[Node], updates: Iterable[Node] = ()) -> Graph:
+    """The graph of `outputs` with every assign node that they or `updates` reach as an update of the whole step.
+
+    Inside expressions an assign node is its new value. Raises `ArgumentError` where a parameter would get two values.
+    """
+    wanted = list(updates)
+    for node in wanted:
+        if not isinstance(node, Node) or not isinstance(node.op, Assign):
+            raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, got {node!r}")
+    nodes = topological([*outputs, *wanted])
+    pure = rebuild(nodes, _without_updates)
+    chosen: dict[Node, Node] = {}
+    for node in nodes:
+        if not isinstance(node.op, Assign):
+            continue
+        target = node.inputs[0]
+        earlier = chosen.setdefault(target, node)
+        if pure[earlier] is not pure[node]:
+            raise ArgumentError(
+                f"parameter {target.op.label!r} would be assigned two different values in one step"  # type: ignore[attr-defined]
+                f"\n  one was declared at {earlier.provenance.location}"
+                f"\n  the other at {node.provenance.location}"
+            )
+    assigns = rebuild(chosen.values(), lambda node, _: Assign()(node.inputs[0], pure[node]))
+    return Graph(tuple(pure[node] for node in outputs), tuple(assigns.values()))
+
+
+def _without_updates(node: Node, inputs: tuple[Node, ...]) -> Node:
+    if isinstance(node.op, Assign):
+        return inputs[1]
+    return inputs[0] if isinstance(node.op, WithUpdates) else reapply(node, inputs)
+
+
+def _check_closed(graph: Graph, given: Sequence[Node]) -> None:
+    """Raise `ArgumentError` where the graph needs an input that is not among `given`."""
+    missing = [node for node in graph.nodes if isinstance(node.op, Input) and node not in given]
+    if missing:
+        named = ", ".join(f"{input_name(node)!r} (declared at {node.provenance.location})" for node in missing)
+        raise ArgumentError(f"the outputs depend on inputs that compile was not given: {named}")
+
+
+def _tell(program: Program) -> None:
+    """What GRAPHNET_DEBUG asks to see of a compilation, on standard error."""
+    level = config.debug()
+    if level >= 1:
+        plan = program.plan
+        print(f"graphnet: {len(program.schedule.steps)} steps, arena {plan.peak_bytes:,} bytes", file=sys.stderr)
+    if level >= 3:
+        for name, _, after in program.log.passes:
+            print(f"-- after {name} --\n{graph_text(after.roots)}", file=sys.stderr)
+    if level >= 4:
+        print(program.plan.memory_map(), file=sys.stderr)

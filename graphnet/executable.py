@@ -1,0 +1,233 @@
+"""What `compile` returns: a function of NumPy arrays that carries its own story."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphnet import config
+from graphnet.errors import ArgumentError, DimError, FeedError
+from graphnet.graph.dims import Dim, Size
+from graphnet.graph.graph import Graph
+from graphnet.graph.node import Node
+from graphnet.memory import Plan
+from graphnet.ops.sources import Input
+from graphnet.profile import Profile
+from graphnet.program import Program
+from graphnet.schedule import Schedule
+
+Specialize: TypeAlias = "Callable[[Mapping[str, int]], Program]"
+Outputs: TypeAlias = "Node | Sequence[Node] | Mapping[Any, Node] | None"
+
+_MOST_PROGRAMS = 32  # sizes kept compiled at once; each holds an arena, so the least recently used goes first
+
+
+class Executable:
+    """A compiled function: arrays in, in the order of its inputs or by their names; new arrays out.
+
+    The first call with new sizes compiles for them. Arrays given are copied, never kept or changed. One call runs at
+    a time; several threads may call, and each gets its own results. A call that raises changes no parameter.
+    """
+
+    def __init__(self, inputs: Sequence[Node], outputs: Outputs, specialize: Specialize, check: int | None) -> None:
+        self._inputs = tuple(inputs)
+        self._names = [input_name(node) for node in inputs]
+        self._outputs = outputs
+        self._specialize = specialize
+        self._check = check
+        self._programs: OrderedDict[tuple[tuple[str, int], ...], Program] = OrderedDict()
+        self._by_shapes: dict[tuple[tuple[int, ...], ...], Program] = {}
+        self._latest: Program | None = None
+        self._lock = threading.RLock()
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used."""
+        feeds = self._feeds(arrays, named)
+        with self._lock:
+            program = self._by_shapes.get(tuple([array.shape for array in feeds]))
+            if program is None or program is not self._latest:
+                program = self._program(feeds)
+            check = config.check() if self._check is None else self._check
+            results = program.run_checked(feeds) if check >= 2 else program.run(feeds)
+        return self._structured(results)
+
+    def specialize(self, sizes: Mapping[str, int] | None = None, **named: int) -> Program:
+        """The program for these dimension sizes, compiled if it is not there yet: `step.specialize(N=64)`."""
+        wanted = {**(sizes or {}), **named}
+        known = frozenset().union(*(node.type.names() for node in self._inputs))
+        if set(wanted) != known:
+            raise DimError(f"expected a size for each of {sorted(known)}, got {sorted(wanted)}")
+        with self._lock:
+            key = tuple(sorted(wanted.items()))
+            if key not in self._programs:
+                self._programs[key] = self._specialize(wanted)
+                if len(self._programs) > _MOST_PROGRAMS:
+                    _, oldest = self._programs.popitem(last=False)
+                    self._by_shapes = {s: p for s, p in self._by_shapes.items() if p is not oldest}
+            self._programs.move_to_end(key)
+            self._latest = self._programs[key]
+            return self._latest
+
+    # -- the story of the latest program ---------------------------------------------------------------------------
+
+    @property
+    def program(self) -> Program:
+        """The program of the latest call or `specialize`."""
+        if self._latest is None:
+            return self.specialize({})
+        return self._latest
+
+    @property
+    def graph(self) -> Graph:
+        return self.program.graph
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.program.schedule
+
+    @property
+    def plan(self) -> Plan:
+        return self.program.plan
+
+    def explain(self) -> str:
+        """What the compiler did: the rules that fired, where, what they removed; steps; bytes."""
+        program = self.program
+        return "\n".join(
+            [
+                str(program.log),
+                f"steps: {len(program.schedule.steps)}, of which {program.schedule.commit_start} before the commit",
+                f"peak bytes: {program.plan.peak_bytes:,} (largest sum of live bytes {program.plan.live_bytes:,})",
+            ]
+        )
+
+    def profile(self, *arrays: Any, repeats: int = 20, **named: Any) -> Profile:
+        """Median time of each step for these arrays. Parameters are as before when it returns."""
+        feeds = self._feeds(arrays, named)
+        with self._lock:
+            program = self._program(feeds)
+            return Profile(program.schedule.steps, program.profile(feeds, repeats))
+
+    def draw(self, path: str | Path, **options: Any) -> Path:
+        """A picture of what it became, in the format that the suffix of `path` names; see `graphnet.viz.draw`."""
+        from graphnet.viz import draw_program  # drawing is loaded only where it is used
+
+        return draw_program(self.program, Path(path), **options)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}: {node.type}" for name, node in zip(self._names, self._inputs, strict=True))
+        return f"<compiled function of ({given}); {len(self._programs)} sizes compiled>"
+
+    # -- feeds -------------------------------------------------------------------------------------------------------
+
+    def _feeds(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
+        if named or len(arrays) != len(self._inputs):
+            arrays = self._by_name(arrays, named)
+        feeds = []
+        for name, node, value in zip(self._names, self._inputs, arrays, strict=True):
+            exact = type(value) is np.ndarray and value.dtype == node.dtype
+            feeds.append(value if exact else _converted(name, node, value))
+        return feeds
+
+    def _by_name(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+        if len(arrays) > len(self._names):
+            raise FeedError(f"expected {len(self._names)} arrays ({', '.join(self._names)}), got {len(arrays)}")
+        given = dict(zip(self._names, arrays, strict=False))
+        unknown = [name for name in named if name not in self._names]
+        twice = [name for name in named if name in given]
+        missing = [name for name in self._names if name not in given and name not in named]
+        if unknown or twice or missing:
+            problems = [("unknown", unknown), ("given twice", twice), ("missing", missing)]
+            text = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems if names)
+            raise FeedError(f"feeds do not fit: {text}; the inputs are {self._signature()}")
+        given.update(named)
+        return [given[name] for name in self._names]
+
+    def _signature(self) -> str:
+        return ", ".join(f"{name} {node.type}" for name, node in zip(self._names, self._inputs, strict=True))
+
+    def _program(self, feeds: Sequence[np.ndarray]) -> Program:
+        sizes: dict[str, int] = {}
+        first: dict[str, str] = {}
+        for name, node, array in zip(self._names, self._inputs, feeds, strict=True):
+            if array.ndim != node.ndim:
+                raise FeedError(self._misfit(name, node, array, f"{node.ndim} dimensions expected, {array.ndim} came"))
+            for axis, (size, came) in enumerate(zip(node.shape, array.shape, strict=True)):
+                if isinstance(size, Dim) and size == Dim(min(size.names())) and min(size.names()) not in sizes:
+                    sizes[min(size.names())] = came
+                    first[min(size.names())] = f"axis {axis} of {name!r}"
+        for name, node, array in zip(self._names, self._inputs, feeds, strict=True):
+            for axis, (size, came) in enumerate(zip(node.shape, array.shape, strict=True)):
+                wanted = _bound(name, size, sizes)
+                if wanted != came:
+                    said = f" ({', '.join(f'{n}={sizes[n]} from {first[n]}' for n in sorted(size.names()))})" if isinstance(size, Dim) else ""
+                    raise FeedError(self._misfit(name, node, array, f"axis {axis} should be {wanted}{said}, is {came}"))
+        program = self.specialize(sizes)
+        self._by_shapes[tuple([array.shape for array in feeds])] = program
+        return program
+
+    def _misfit(self, name: str, node: Node, array: np.ndarray, problem: str) -> str:
+        return (
+            f"input {name!r} is declared {node.type}, got an array {array.dtype.name}{list(array.shape)}: {problem}"
+            f"\n  declared at {node.provenance.location}"
+        )
+
+    def _structured(self, results: list[np.ndarray]) -> Any:
+        if self._outputs is None:
+            return None
+        if isinstance(self._outputs, Node):
+            return results[0]
+        if isinstance(self._outputs, Mapping):
+            return dict(zip(self._outputs, results, strict=True))
+        return tuple(results) if isinstance(self._outputs, tuple) else results
+
+
+def _bound(name: str, size: Size, sizes: Mapping[str, int]) -> int:
+    if isinstance(size, int):
+        return size
+    unknown = sorted(size.names() - set(sizes))
+    if unknown:
+        raise FeedError(f"input {name!r}: no array gives {', '.join(unknown)} on its own, so {size} is not known")
+    return size.bind(sizes)
+
+
+def _converted(name: str, node: Node, value: Any) -> np.ndarray:
+    """A feed that is not an exact ndarray: numbers and lists are taken where they fit, other dtypes are refused."""
+    where = f"\n  declared at {node.provenance.location}"
+    if isinstance(value, Node):
+        raise FeedError(f"input {name!r} is declared {node.type}, got a symbolic node: give it an array{where}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise FeedError(f"input {name!r} is declared {node.type}, got something that is no array: {error}{where}") from error
+    if array.dtype == node.dtype:
+        return array
+    plain = not hasattr(value, "dtype")
+    if plain and (array.dtype.kind == node.dtype.kind or (array.dtype.kind in "iub" and node.type.is_float) or array.size == 0):
+        return array.astype(node.dtype)
+    nonfinite = node.type.is_integer and array.dtype.kind == "f" and not np.isfinite(array).all()
+    hint = "; it holds NaN or infinity, where integers are expected" if nonfinite else f'; convert it with .astype("{node.dtype.name}")'
+    raise FeedError(f"input {name!r} is declared {node.type}, got dtype {array.dtype.name}{hint}{where}")
+
+
+def input_name(node: Node) -> str:
+    """The name under which an input is fed."""
+    assert isinstance(node.op, Input)
+    return node.op.label
+
+
+def check_inputs(inputs: Any) -> list[Node]:
+    """`inputs` as a list of input nodes with names of their own. Raises `ArgumentError`."""
+    listed = [inputs] if isinstance(inputs, Node) else list(inputs)
+    for node in listed:
+        if not isinstance(node, Node) or not isinstance(node.op, Input):
+            raise ArgumentError(f"compile takes inputs made with gn.input, got {node!r}")
+    names = [input_name(node) for node in listed]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArgumentError(f"two inputs are called {', '.join(map(repr, twice))}; names must differ")
+    return listed

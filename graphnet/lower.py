@@ -1,0 +1,79 @@
+"""Lowering: memory for every value of a plan, and a callable bound to it for every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from graphnet.backend.base import Backend, Kernel, reference_kernel
+from graphnet.graph.node import Node
+from graphnet.memory import ALIGNMENT, Plan, Slot
+from graphnet.ops.sources import Assign, Constant, Input, Stored
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """Callables bound to memory. `arrays` holds every value's array: feeds are copied in, results copied out.
+
+    body: may fail. commit: changes parameters; C-level callables only, run without a bytecode in between.
+    """
+
+    plan: Plan
+    arena: np.ndarray
+    arrays: Mapping[Node, np.ndarray]
+    scratch: Mapping[Node, tuple[np.ndarray, ...]]
+    body: tuple[Kernel, ...]
+    commit: tuple[Kernel, ...]
+
+
+def lower(plan: Plan, backend: Backend) -> Lowered:
+    """Allocate the arena and what lives outside it, and bind a kernel to each step."""
+    arena = _aligned_bytes(plan.peak_bytes)
+    arrays: dict[Node, np.ndarray] = {}
+    for node in plan.schedule.graph.nodes:
+        if not isinstance(node.op, Assign):
+            arrays[node] = _array(node, plan, arena, arrays)
+    scratch = {
+        node: tuple(
+            _in_arena(arena, slot, t.dtype, t.static_shape)
+            for slot, t in zip(slots, node.op.workspace(*(v.type for v in node.inputs)), strict=True)
+        )
+        for node, slots in plan.scratch.items()
+    }
+    kernels = []
+    for node in plan.schedule.steps:
+        out, inputs, work = arrays[node], [arrays[value] for value in node.inputs], scratch.get(node, ())
+        kernels.append(backend.kernel(node.op, out, inputs, work) or reference_kernel(node.op, out, inputs, work))
+    copies = [partial(np.copyto, arrays[a.inputs[0]], arrays[a.inputs[1]]) for a in plan.schedule.copied]
+    start = plan.schedule.commit_start
+    return Lowered(plan, arena, arrays, scratch, tuple(kernels[:start]), (*kernels[start:], *copies))
+
+
+def _aligned_bytes(size: int) -> np.ndarray:
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + size]
+
+
+def _in_arena(arena: np.ndarray, slot: Slot, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    return arena[slot.offset : slot.end].view(dtype).reshape(shape)
+
+
+def _array(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.ndarray]) -> np.ndarray:
+    """The memory in which `node`'s value is found."""
+    if isinstance(node.op, Constant):
+        return node.op.value
+    if isinstance(node.op, Stored):
+        return node.op.storage.array
+    if node.op.is_view:
+        return node.op.view(arrays[node.inputs[0]])
+    if node in plan.schedule.direct:
+        return plan.schedule.direct[node].op.storage.array
+    slot = plan.slots.get(node)
+    if slot is not None:
+        return _in_arena(arena, slot, node.dtype, node.type.static_shape)
+    assert isinstance(node.op, Input) or node in plan.results
+    return np.empty(node.type.static_shape, node.dtype)

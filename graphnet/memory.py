@@ -1,0 +1,274 @@
+"""Bytes: every computed value of a schedule gets its place in one arena before the first run.
+
+Aliasing exists only here. A view has no bytes of its own and keeps its base alive; a step whose op permits it takes
+over the bytes of an input that nobody reads later. Feeds, parameters, constants and results are never in the arena.
+`verify.verify_plan` checks every plan and shares no code with this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from graphnet.graph.node import Node
+from graphnet.schedule import Schedule, base, is_step
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+_SEARCH_LIMIT = 4_000  # blocks; beyond it the quadratic placement would cost more time than it saves bytes
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Bytes [offset, offset + nbytes) of the arena, from the step that writes them to the last that reads them."""
+
+    node: Node
+    offset: int
+    nbytes: int
+    first: int
+    last: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.nbytes
+
+    def __str__(self) -> str:
+        return f"{self.node.op.name} {self.node.type} at [{self.offset}, {self.end}) for steps {self.first}..{self.last}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each value of a schedule lives. What is in no slot is a feed, constant, parameter, result or view.
+
+    slots: each value in the arena. scratch: for a step, the slots of its workspace. results: computed values that are
+    (looked at by) outputs and have an array of their own. peak_bytes: the size of the arena. live_bytes: the largest
+    sum of bytes live at one step of this schedule, which no plan can go below.
+    """
+
+    schedule: Schedule
+    slots: dict[Node, Slot]
+    scratch: dict[Node, tuple[Slot, ...]]
+    results: frozenset[Node]
+    peak_bytes: int
+    live_bytes: int
+
+    @cached_property
+    def reused(self) -> dict[Node, Node]:
+        """For a step that writes over an input, that input's base."""
+        found = {}
+        for node, slot in self.slots.items():
+            for value in map(base, node.inputs):
+                other = self.slots.get(value)
+                if other is not None and value is not node and other.offset == slot.offset and other.last == slot.first:
+                    found[node] = value
+        return found
+
+    def memory_map(self) -> str:
+        """The arena as text: one line a slot, in the order of the steps that write them."""
+        lines = [f"arena {self.peak_bytes:,} bytes; largest sum of live bytes {self.live_bytes:,}"]
+        everything = [*self.slots.values(), *(slot for slots in self.scratch.values() for slot in slots)]
+        scratch = {id(slot) for slots in self.scratch.values() for slot in slots}
+        for slot in sorted(everything, key=lambda s: (s.first, s.offset)):
+            what = "scratch of " if id(slot) in scratch else ""
+            over = f", over {self.reused[slot.node].op.name}" if not what and slot.node in self.reused else ""
+            lines.append(
+                f"{slot.offset:>12,} .. {slot.end:>12,}  steps {slot.first:>4} .. {slot.last:>4}  "
+                f"{what}{slot.node.op.name} {slot.node.type if not what else ''}".rstrip() + over
+            )
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.memory_map()
+
+
+@dataclass
+class _Block:
+    """Bytes that must stay together: a value, what took it over in place, or one scratch array."""
+
+    nbytes: int
+    first: int
+    last: int
+    offset: int = -1
+
+
+def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
+    """A place for every value. With `reuse` off each value has bytes of its own for the whole step."""
+    results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
+    last = _last_reads(schedule)
+    blocks: list[_Block] = []
+    block_of: dict[Node, _Block] = {}
+    scratch_of: dict[Node, list[_Block]] = {}
+    for index, node in enumerate(schedule.steps):
+        scratch_of[node] = [
+            _Block(t.nbytes, index, index) for t in node.op.workspace(*(value.type for value in node.inputs))
+        ]
+        blocks.extend(scratch_of[node])
+        if node in results or node in schedule.direct:
+            continue
+        source = _takes_over(node, index, last, block_of, results) if reuse else None
+        if source is not None:
+            block_of[node] = block_of[source]
+            block_of[node].last = last[node]
+        else:
+            block_of[node] = _Block(node.type.nbytes, index, last[node])
+            blocks.append(block_of[node])
+    size = _place(blocks, len(schedule.steps)) if reuse else _place_apart(blocks)
+    slots = {
+        node: Slot(node, block.offset, node.type.nbytes, schedule.position[node], last[node])
+        for node, block in block_of.items()
+    }
+    scratch = {
+        node: tuple(Slot(node, b.offset, b.nbytes, b.first, b.last) for b in blocks)
+        for node, blocks in scratch_of.items()
+        if blocks
+    }
+    return Plan(schedule, slots, scratch, results, size, _largest_live(blocks, len(schedule.steps)))
+
+
+def _last_reads(schedule: Schedule) -> dict[Node, int]:
+    """The last step that reads each computed value, through whatever views; the end for what is copied at the end."""
+    last = dict(schedule.position)
+    for index, node in enumerate(schedule.steps):
+        for value in map(base, node.inputs):
+            if value in last:
+                last[value] = index
+    for assign in schedule.copied:
+        value = base(assign.inputs[1])
+        if value in last:
+            last[value] = len(schedule.steps)
+    return last
+
+
+def _takes_over(
+    node: Node, index: int, last: dict[Node, int], block_of: dict[Node, _Block], results: frozenset[Node]
+) -> Node | None:
+    """The input whose bytes `node` may write over: permitted by the op, of the same type, whole, and read last here."""
+    bases = [base(value) for value in node.inputs]
+    for position in node.op.inplace:
+        if position >= len(bases):
+            break
+        value, source = node.inputs[position], bases[position]
+        whole = value.type == node.type and source.type.nbytes == node.type.nbytes and _keeps_order(value)
+        shared = bases.count(source) > 1  # a kernel may read its other operand after it began to write
+        if whole and not shared and source in block_of and source not in results and last[source] == index:
+            return source
+    return None
+
+
+def _keeps_order(node: Node) -> bool:
+    """Whether a view looks at its base's elements in their order: only the shape differs."""
+    while node.op.is_view:
+        if not node.op.keeps_order:
+            return False
+        node = node.inputs[0]
+    return True
+
+
+# -- placing blocks ----------------------------------------------------------------------------------------------------
+
+
+def _aligned(nbytes: int) -> int:
+    return max(ALIGNMENT, -(-nbytes // ALIGNMENT) * ALIGNMENT)
+
+
+def _place_apart(blocks: Sequence[_Block]) -> int:
+    top = 0
+    for block in blocks:
+        block.offset = top
+        top += _aligned(block.nbytes)
+    return top
+
+
+def _place(blocks: list[_Block], steps: int) -> int:
+    """Give each block its offset; the size of the arena. The better of two placements, each within the other's reach."""
+    size = _place_in_time_order(blocks, steps)
+    bound = _largest_live(blocks, steps)
+    if size > bound * 1.01 and len(blocks) <= _SEARCH_LIMIT:
+        offsets = [block.offset for block in blocks]
+        other = _place_by_size(blocks)
+        if other < size:
+            return other
+        for block, offset in zip(blocks, offsets, strict=True):
+            block.offset = offset
+    return size
+
+
+def _largest_live(blocks: Sequence[_Block], steps: int) -> int:
+    change = [0] * (steps + 2)
+    for block in blocks:
+        change[block.first] += block.nbytes
+        change[block.last + 1] -= block.nbytes
+    live = peak = 0
+    for delta in change:
+        live += delta
+        peak = max(peak, live)
+    return peak
+
+
+def _place_in_time_order(blocks: Sequence[_Block], steps: int) -> int:
+    """Walk through the steps; each new block takes the tightest hole, as a heap allocator with foresight of sizes."""
+    starts: dict[int, list[_Block]] = {}
+    ends: dict[int, list[_Block]] = {}
+    for block in blocks:
+        starts.setdefault(block.first, []).append(block)
+        ends.setdefault(block.last + 1, []).append(block)
+    holes: list[tuple[int, int]] = []  # (offset, size), sorted, never touching
+    top = 0
+    for index in range(steps + 1):
+        for block in ends.get(index, ()):
+            _release(holes, block.offset, _aligned(block.nbytes))
+        for block in sorted(starts.get(index, ()), key=lambda b: -b.nbytes):
+            top = _take(holes, block, top)
+    return top
+
+
+def _take(holes: list[tuple[int, int]], block: _Block, top: int) -> int:
+    """Put `block` into the smallest hole that holds it, or at the top; the new top."""
+    need = _aligned(block.nbytes)
+    fitting = [(size, place) for place, (_, size) in enumerate(holes) if size >= need]
+    if fitting:
+        size, place = min(fitting)
+        block.offset = holes[place][0]
+        if size > need:
+            holes[place] = (block.offset + need, size - need)
+        else:
+            del holes[place]
+        return top
+    if holes and sum(holes[-1]) == top:
+        block.offset = holes.pop()[0]
+    else:
+        block.offset = top
+    return block.offset + need
+
+
+def _release(holes: list[tuple[int, int]], offset: int, size: int) -> None:
+    place = next((i for i, hole in enumerate(holes) if hole[0] > offset), len(holes))
+    if place < len(holes) and offset + size == holes[place][0]:
+        size += holes.pop(place)[1]
+    if place and sum(holes[place - 1]) == offset:
+        offset, before = holes.pop(place - 1)
+        size += before
+        place -= 1
+    holes.insert(place, (offset, size))
+
+
+def _place_by_size(blocks: Sequence[_Block]) -> int:
+    """The largest first, each at the lowest offset free for its whole life (Pisarchyk and Lee, 2020, 'Efficient Memory
+    Management for Deep Neural Net Inference', greedy by size)."""
+    order = sorted(blocks, key=lambda b: (-b.nbytes, b.first))
+    first, last, offset, end = (np.empty(len(order), np.int64) for _ in range(4))
+    top = 0
+    for count, block in enumerate(order):
+        need = _aligned(block.nbytes)
+        clash = np.flatnonzero((first[:count] <= block.last) & (last[:count] >= block.first))
+        low = 0
+        for other in clash[np.argsort(offset[clash], kind="stable")]:
+            if offset[other] - low >= need:
+                break
+            low = max(low, int(end[other]))
+        block.offset = low
+        first[count], last[count], offset[count], end[count] = block.first, block.last, low, low + need
+        top = max(top, low + need)
+    return top

@@ -1,0 +1,156 @@
+"""One compiled step for fixed shapes: run it, check it, profile it."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphnet.backend.base import Kernel
+from graphnet.errors import GraphnetError, PlanError
+from graphnet.graph.graph import Graph
+from graphnet.graph.node import Node
+from graphnet.lower import Lowered
+from graphnet.memory import Plan
+from graphnet.ops.evaluate import apply_op
+from graphnet.rewrite.driver import Log
+from graphnet.schedule import Schedule, base
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph whose every size is known, with all that was decided about it. Not for two threads at once."""
+
+    declared: Graph
+    lowered: Lowered
+    log: Log
+    inputs: tuple[Node, ...]
+
+    @property
+    def plan(self) -> Plan:
+        return self.lowered.plan
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.plan.schedule
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as compiled: after rewriting."""
+        return self.schedule.graph
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """One step: feeds in, new arrays out, parameters changed at the very end. On an error nothing is changed."""
+        self._feed(feeds)
+        kernel: Kernel | None = None
+        try:
+            with np.errstate(all="ignore"):
+                for kernel in self.lowered.body:
+                    kernel()
+                results = self._results()
+                # One C call from first to last: an interrupt waits until every parameter is changed.
+                deque(map(operator.call, self.lowered.commit), maxlen=0)
+        except GraphnetError as error:
+            raise self._located(error, kernel) from None
+        return results
+
+    def run_checked(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `run`, with each step compared with the reference and freed bytes filled with NaN.
+
+        Raises `PlanError` where a step differs from its reference or changes an input it does not own.
+        """
+        self._feed(feeds)
+        self.lowered.arena[...] = 0xFF  # NaN in every float dtype
+        kernels = (*self.lowered.body, *self.lowered.commit)
+        results: list[np.ndarray] = []
+        for index, kernel in enumerate(kernels):
+            if index == self.schedule.commit_start:
+                results = self._results()
+            with np.errstate(all="ignore"):
+                if index < len(self.schedule.steps):
+                    self._run_step_checked(index, kernel)
+                else:
+                    kernel()
+        return results if len(kernels) > self.schedule.commit_start else self._results()
+
+    def profile(self, feeds: Sequence[np.ndarray], repeats: int) -> list[float]:
+        """The median seconds of each step over `repeats` runs. Parameters are put back afterwards."""
+        targets = [assign.inputs[0].op.storage.array for assign in self.graph.updates]  # type: ignore[attr-defined]
+        saved = [array.copy() for array in targets]
+        kernels = (*self.lowered.body, *self.lowered.commit)[: len(self.schedule.steps)]
+        seconds = np.zeros((repeats, len(kernels)))
+        self._feed(feeds)
+        try:
+            with np.errstate(all="ignore"):
+                for row in seconds:
+                    for index, kernel in enumerate(kernels):
+                        start = time.perf_counter()
+                        kernel()
+                        row[index] = time.perf_counter() - start
+        finally:
+            for array, value in zip(targets, saved, strict=True):
+                np.copyto(array, value)
+        return np.median(seconds, axis=0).tolist()
+
+    def _feed(self, feeds: Sequence[np.ndarray]) -> None:
+        arrays = self.lowered.arrays
+        for node, array in zip(self.inputs, feeds, strict=True):
+            if node in arrays:
+                np.copyto(arrays[node], array)
+
+    def _results(self) -> list[np.ndarray]:
+        return [self.lowered.arrays[node].copy() for node in self.graph.outputs]
+
+    def _located(self, error: GraphnetError, kernel: Kernel | None) -> GraphnetError:
+        """The same error, saying which step of the model raised it."""
+        kernels = (*self.lowered.body, *self.lowered.commit)
+        if kernel is None or kernel not in kernels:
+            return error
+        node = self.schedule.steps[kernels.index(kernel)]
+        return type(error)(f"{describe(node)}: {error}\n  declared at {node.provenance.location}")
+
+    def _run_step_checked(self, index: int, kernel: Kernel) -> None:
+        node, arrays = self.schedule.steps[index], self.lowered.arrays
+        before = [arrays[value].copy() for value in node.inputs]
+        expected = apply_op(node.op, *before)
+        try:
+            kernel()
+        except GraphnetError as error:
+            raise self._located(error, kernel) from None
+        if not _close(arrays[node], expected):
+            raise PlanError(f"step {index}, {describe(node)}, differs from its reference kernel")
+        written = {base(node), self.schedule.direct.get(node), self.plan.reused.get(node)}
+        for value, array in zip(node.inputs, before, strict=True):
+            if base(value) not in written and not _same(arrays[value], array):
+                raise PlanError(f"step {index}, {describe(node)}, changed its input {value!r}")
+        dying = [slot for slot in self.plan.slots.values() if slot.last == index and slot.node is not node]
+        for slot in (*dying, *self.plan.scratch.get(node, ())):
+            if slot.node is node or slot.node not in written:
+                self.lowered.arena[slot.offset : slot.end] = 0xFF
+
+
+def describe(node: Node) -> str:
+    """A step as an error names it: the op, its layer and its part in the step."""
+    place = node.provenance
+    scope = f" in {'/'.join(place.scope)}" if place.scope else ""
+    return f"{node.op.name} {node.type}{scope} ({place.role})"
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.tobytes() == b.tobytes()
+
+
+def _close(got: np.ndarray, expected: np.ndarray) -> bool:
+    """Equal up to the order of summation: 1e-4 (float32) or 1e-9 of the largest magnitude; integers exactly."""
+    if got.dtype.kind != "f":
+        return bool(np.array_equal(got, expected))
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 0.0
+    tolerance = (1e-4 if got.dtype == np.float32 else 1e-9) * scale
+    return bool(np.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True))
+
+

@@ -1,0 +1,1 @@
+"""Rewriting: named rules, one driver, one ordered pipeline."""
