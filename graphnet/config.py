@@ -36,7 +36,7 @@ def debug() -> int:
 
 
 def check() -> int:
-    """How much the compiler and executor check, 0 to 2. Raises `ArgumentError` for any other value of GRAPHNET_CHECK."""
+    """How much compiling and running check, 0 to 2. Raises `ArgumentError` for any other value of GRAPHNET_CHECK."""
     return _level("GRAPHNET_CHECK", MAX_CHECK)
 
 
