@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from graphnet.graph.node import OPERATORS
-from graphnet.ops import elementwise, shaping
+from graphnet.ops import elementwise, layout, shaping, slicing
 
 OPERATORS.update(
     {
         "add": elementwise.add,
         "multiply": elementwise.multiply,
         "cast": shaping.cast,
+        "getitem": slicing.getitem,
         "reshape": shaping.reshape,
+        "transpose": layout.transpose,
         "sum": shaping.sum,
     }
 )
