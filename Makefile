@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test lint test-long clean
+.PHONY: help demo test lint test-long bench clean
 
 help:
 	@echo "make demo       train LeNet-5 on handwritten digits, draw it, measure it; files in $(RUNS)/"
 	@echo "make test       ruff, mypy and the tests (minutes)"
 	@echo "make test-long  every test, the long ones too"
+	@echo "make bench      the figures that the project holds itself to (minutes; best on an idle machine)"
 	@echo "make clean      remove the virtual environment and all that was generated"
 
 # Each stamp is older than the project's files only when the environment must be filled again.
@@ -47,6 +48,12 @@ test: lint
 
 test-long: lint
 	GRAPHNET_CHECK=1 $(BIN)/python -m pytest -m "slow or not slow"
+
+bench: $(VENV)/.installed
+	$(BIN)/python tools/import_time.py
+	$(BIN)/python -m tools.bench_compile
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.bench_handwritten
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.check_memory
 
 clean:
 	rm -rf $(VENV) $(RUNS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
