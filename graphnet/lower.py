@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from graphnet.backend.base import Backend, Kernel, reference_kernel
+from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
 from graphnet.ops.sources import Assign, Constant, Input, Stored
@@ -38,7 +39,7 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
             arrays[node] = _array(node, plan, arena, arrays)
     scratch = {
         node: tuple(
-            _in_arena(arena, slot, t.dtype, t.static_shape)
+            _in_arena(arena, slot, t.dtype).reshape(t.static_shape)
             for slot, t in zip(slots, node.op.workspace(*(v.type for v in node.inputs)), strict=True)
         )
         for node, slots in plan.scratch.items()
@@ -58,8 +59,8 @@ def _aligned_bytes(size: int) -> np.ndarray:
     return raw[skip : skip + size]
 
 
-def _in_arena(arena: np.ndarray, slot: Slot, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    return arena[slot.offset : slot.end].view(dtype).reshape(shape)
+def _in_arena(arena: np.ndarray, slot: Slot, dtype: np.dtype) -> np.ndarray:
+    return arena[slot.offset : slot.end].view(dtype)
 
 
 def _array(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.ndarray]) -> np.ndarray:
@@ -73,7 +74,9 @@ def _array(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.n
     if node in plan.schedule.direct:
         return plan.schedule.direct[node].op.storage.array
     slot = plan.slots.get(node)
-    if slot is not None:
-        return _in_arena(arena, slot, node.dtype, node.type.static_shape)
-    assert isinstance(node.op, Input) or node in plan.results
-    return np.empty(node.type.static_shape, node.dtype)
+    if slot is None:
+        assert isinstance(node.op, Input) or node in plan.results
+        flat = np.empty(node.type.nbytes // node.dtype.itemsize, node.dtype)
+    else:
+        flat = _in_arena(arena, slot, node.dtype)
+    return in_order(flat, node.type.static_shape, memory_order(node, [arrays[value] for value in node.inputs]))

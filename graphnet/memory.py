@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from graphnet.graph.layout import layouts, same_places
 from graphnet.graph.node import Node
 from graphnet.schedule import Schedule, base, is_step
 
@@ -43,14 +44,16 @@ class Plan:
     """Where each value of a schedule lives. What is in no slot is a feed, constant, parameter, result or view.
 
     slots: each value in the arena. scratch: for a step, the slots of its workspace. results: computed values that are
-    (looked at by) outputs and have an array of their own. peak_bytes: the size of the arena. live_bytes: the largest
-    sum of bytes live at one step of this schedule, which no plan can go below.
+    (looked at by) outputs and have an array of their own. layouts: the strides of each value, on arrays without memory.
+    peak_bytes: the size of the arena. live_bytes: the largest sum of bytes live at one step of this schedule, which no
+    plan can go below.
     """
 
     schedule: Schedule
     slots: dict[Node, Slot]
     scratch: dict[Node, tuple[Slot, ...]]
     results: frozenset[Node]
+    layouts: dict[Node, np.ndarray]
     peak_bytes: int
     live_bytes: int
 
@@ -97,6 +100,7 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
     """A place for every value. With `reuse` off each value has bytes of its own for the whole step."""
     results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
     last = _last_reads(schedule)
+    places = layouts(schedule.graph.nodes)
     blocks: list[_Block] = []
     block_of: dict[Node, _Block] = {}
     scratch_of: dict[Node, list[_Block]] = {}
@@ -107,7 +111,7 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
         blocks.extend(scratch_of[node])
         if node in results or node in schedule.direct:
             continue
-        source = _takes_over(node, index, last, block_of, results) if reuse else None
+        source = _takes_over(node, index, last, block_of, places) if reuse else None
         if source is not None:
             block_of[node] = block_of[source]
             block_of[node].last = last[node]
@@ -124,7 +128,7 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
         for node, blocks in scratch_of.items()
         if blocks
     }
-    return Plan(schedule, slots, scratch, results, size, _largest_live(blocks, len(schedule.steps)))
+    return Plan(schedule, slots, scratch, results, places, size, _largest_live(blocks, len(schedule.steps)))
 
 
 def _last_reads(schedule: Schedule) -> dict[Node, int]:
@@ -142,28 +146,21 @@ def _last_reads(schedule: Schedule) -> dict[Node, int]:
 
 
 def _takes_over(
-    node: Node, index: int, last: dict[Node, int], block_of: dict[Node, _Block], results: frozenset[Node]
+    node: Node, index: int, last: dict[Node, int], block_of: dict[Node, _Block], places: dict[Node, np.ndarray]
 ) -> Node | None:
-    """The input whose bytes `node` may write over: permitted by the op, of the same type, whole, and read last here."""
+    """The input whose bytes `node` may write over: permitted by the op, of the same type, every element where the
+    result's will be, and read last here."""
     bases = [base(value) for value in node.inputs]
     for position in node.op.inplace:
         if position >= len(bases):
             break
         value, source = node.inputs[position], bases[position]
-        whole = value.type == node.type and source.type.nbytes == node.type.nbytes and _keeps_order(value)
+        whole = value.type == node.type and source.type.nbytes == node.type.nbytes
         shared = bases.count(source) > 1  # a kernel may read its other operand after it began to write
-        if whole and not shared and source in block_of and source not in results and last[source] == index:
-            return source
+        if whole and not shared and source in block_of and last[source] == index:
+            if same_places(places[value], places[node]):
+                return source
     return None
-
-
-def _keeps_order(node: Node) -> bool:
-    """Whether a view looks at its base's elements in their order: only the shape differs."""
-    while node.op.is_view:
-        if not node.op.keeps_order:
-            return False
-        node = node.inputs[0]
-    return True
 
 
 # -- placing blocks ----------------------------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ value still belongs to it; a write is right if it spares the step's own inputs, 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 
 from graphnet.errors import PlanError
+from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
 from graphnet.ops.sources import Assign, Constant, Input, Stored
@@ -53,7 +55,7 @@ def verify_plan(plan: Plan) -> None:
     steps = plan.schedule.steps
     written: set[Node] = set()
     for index, node in enumerate(steps):
-        where = f"step {index} ({node.op.name} {node.type})"
+        where = _Place(index, node)
         for value in node.inputs:
             _check_read(plan, owners, written, overwritten, _seen_through(value), index, where)
         _check_write(plan, owners, index, node, where)
@@ -69,6 +71,17 @@ def verify_plan(plan: Plan) -> None:
         _check_output(plan, written, _seen_through(node))
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A step as errors name it; the text is made only where there is an error."""
+
+    index: int
+    node: Node
+
+    def __str__(self) -> str:
+        return f"step {self.index} ({self.node.op.name} {self.node.type})"
+
+
 def _seen_through(node: Node) -> Node:
     while node.op.is_view:
         node = node.inputs[0]
@@ -76,7 +89,7 @@ def _seen_through(node: Node) -> Node:
 
 
 def _check_read(
-    plan: Plan, owners: ByteMap, written: set[Node], overwritten: dict[Node, int], value: Node, index: int, where: str
+    plan: Plan, owners: ByteMap, written: set[Node], overwritten: dict[Node, int], value: Node, index: int, where: object
 ) -> None:
     if isinstance(value.op, Stored):
         if value in overwritten:
@@ -97,7 +110,7 @@ def _check_read(
         raise PlanError(f"{where} reads {slot}, but its bytes have been written over")
 
 
-def _check_write(plan: Plan, owners: ByteMap, index: int, node: Node, where: str) -> None:
+def _check_write(plan: Plan, owners: ByteMap, index: int, node: Node, where: object) -> None:
     if isinstance(node.op, (Assign, Input, Constant, Stored)) or node.op.is_view:
         raise PlanError(f"{where} is not something to compute")
     inputs = [plan.slots[v] for v in map(_seen_through, node.inputs) if v in plan.slots]
@@ -134,15 +147,13 @@ def _check_write(plan: Plan, owners: ByteMap, index: int, node: Node, where: str
 def _permitted(plan: Plan, node: Node, position: int, out: Slot, source: Slot) -> bool:
     """Whether `node` may write over its input: the op says so, the bytes are the same, nobody else is in them."""
     value = node.inputs[position]
-    seen = _seen_through(value)
     alone = [plan.slots.get(_seen_through(v)) for v in node.inputs].count(source) == 1
-    while value is not seen and value.op.keeps_order:
-        value = value.inputs[0]
     exact = out.offset == source.offset and out.nbytes == source.nbytes
-    return position in node.op.inplace and exact and alone and value is seen and node.inputs[position].type == node.type
+    aligned = value.type == node.type and same_places(plan.layouts[value], plan.layouts[node])
+    return position in node.op.inplace and exact and alone and aligned
 
 
-def _check_inside(plan: Plan, slot: Slot, index: int, where: str) -> None:
+def _check_inside(plan: Plan, slot: Slot, index: int, where: object) -> None:
     if slot.offset < 0 or slot.end > plan.peak_bytes:
         raise PlanError(f"{where}: {slot} leaves the arena of {plan.peak_bytes} bytes")
     if slot.offset % ALIGNMENT:

@@ -40,13 +40,13 @@ class Op(_Declared):
     `view`       instead of `compute`, for an op that only looks at its input differently
 
     `inplace` are the inputs whose bytes the planner may give to `out`, where it knows their last reader.
-    `keeps_order` says that a view shows all of its input's elements in their order: only the shape differs.
+    `layout_free` says that `compute` is right, and no slower, for an `out` whose axes lie in memory in any order.
     `can_fail` says that `compute` may raise for some data; such steps run before any parameter changes.
     """
 
     inplace: ClassVar[tuple[int, ...]] = ()
     can_fail: ClassVar[bool] = False
-    keeps_order: ClassVar[bool] = False
+    layout_free: ClassVar[bool] = False
     node_class: ClassVar[type[Node]]
 
     def infer(self, *types: TensorType) -> TensorType:

@@ -37,13 +37,12 @@ def node_text(node: Node, numbers: Mapping[Node, int], *, provenance: bool = Tru
 
 
 def field_texts(node: Node) -> list[str]:
-    """The fields of a node's op as text, without those that repeat its type or have no text of their own."""
+    """The fields of a node's op as text, without those that repeat its type."""
     texts = []
     for name, value in node.op.attributes.items():
-        repeats = isinstance(value, TensorType) and value == node.type
-        if repeats or type(value).__repr__ is object.__repr__:  # the latter is a parameter's storage: an address
+        if isinstance(value, TensorType) and value == node.type:
             continue
-        texts.append(shown(value) if name in ("label", "value") else f"{name}={shown(value)}")
+        texts.append(shown(value) if name in ("label", "storage", "value") else f"{name}={shown(value)}")
     return texts
 
 

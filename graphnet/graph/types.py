@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def as_dtype(dtype: DtypeLike) -> np.dtype:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TensorType:
     """A dtype and a shape; the shape's sizes are integers or named dimensions."""
 
@@ -44,7 +45,7 @@ class TensorType:
         """The number of elements; a `Dim` where the shape has names."""
         return product(self.shape)
 
-    @property
+    @cached_property
     def is_static(self) -> bool:
         return all(isinstance(size, int) for size in self.shape)
 
@@ -53,9 +54,9 @@ class TensorType:
         """The shape as integers. Raises `DimError` where a name is not bound yet."""
         if not self.is_static:
             raise DimError(f"{self} still has named dimensions; a call with arrays binds them")
-        return tuple(size for size in self.shape if isinstance(size, int))
+        return cast("tuple[int, ...]", self.shape)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of an array of this type. Raises `DimError` where a name is not bound yet."""
         count = self.dtype.itemsize

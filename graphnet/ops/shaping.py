@@ -101,7 +101,6 @@ class Reshape(Op):
     """The same elements, in row-major order, in another shape. A view (rewriting adds a copy where it cannot be)."""
 
     target: Shape
-    keeps_order: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         if product(self.target) != x.size:

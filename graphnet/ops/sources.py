@@ -143,8 +143,6 @@ class WithUpdates(Op):
     This is how a layer with running statistics or a random counter brings its own updates: `compile` finds them.
     """
 
-    keeps_order: ClassVar[bool] = True
-
     def infer(self, x: TensorType, *assigns: TensorType) -> TensorType:
         return x
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from graphnet.graph.graph import Graph, reapply
+from graphnet.graph.layout import layout
 from graphnet.graph.node import Node
 from graphnet.graph.provenance import deriving
-from graphnet.graph.types import TensorType
 from graphnet.ops.shaping import Contiguous
 from graphnet.ops.sources import Assign, Constant, Input, Stored
 
@@ -29,27 +29,20 @@ def materialize(graph: Graph) -> Graph:
         with deriving(node, rule="materialize"):
             if node.op.is_view and not _can_view(node, layouts[inputs[0]]):
                 copied = Contiguous()(inputs[0])
-                layouts[copied] = _layout(copied.type)
+                layouts[copied] = layout(copied, [layouts[inputs[0]]])
                 inputs = (copied, *inputs[1:])
             if isinstance(node.op, Assign) and _looks_at_source(inputs[1]):
-                inputs = (inputs[0], Contiguous()(inputs[1]))
+                copied = Contiguous()(inputs[1])
+                layouts[copied] = layout(copied, [layouts[inputs[1]]])
+                inputs = (inputs[0], copied)
             current = reapply(node, inputs)
-        layouts[current] = current.op.view(layouts[current.inputs[0]]) if current.op.is_view else _layout(current.type)
+        layouts[current] = layout(current, [layouts[value] for value in inputs])
         replaced[node] = current
     outputs = []
     for node in graph.outputs:
         with deriving(node, rule="materialize"):
             outputs.append(Contiguous()(replaced[node]) if _looks_at_source(replaced[node]) else replaced[node])
     return Graph(tuple(outputs), tuple(replaced[node] for node in graph.updates))
-
-
-def _layout(of: TensorType) -> np.ndarray:
-    """An array with the strides of a row-major one and almost no memory: views of it are taken, never read."""
-    shape = of.static_shape
-    strides = [of.dtype.itemsize] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
-    return np.lib.stride_tricks.as_strided(np.empty(1, of.dtype), shape, strides)
 
 
 def _can_view(node: Node, x: np.ndarray) -> bool:
