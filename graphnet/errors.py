@@ -45,3 +45,7 @@ class PlanError(GraphnetError, RuntimeError):
 
 class WeightsError(GraphnetError, ValueError):
     """A weights file that is damaged, or that belongs to another model."""
+
+
+class MissingExtraError(GraphnetError, ImportError):
+    """A package that only some features need, and that is not installed."""

@@ -1,0 +1,1 @@
+"""Other formats: weights from and to safetensors."""

@@ -1,0 +1,100 @@
+"""Convolution layers: (N, channels, *spatial), weights (out, in // groups, *kernel)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from graphnet.errors import ArgumentError
+from graphnet.graph.node import Node
+from graphnet.graph.types import DtypeLike
+from graphnet.nn.linear import make_weight_and_bias, positive
+from graphnet.nn.module import Module
+from graphnet.ops.convolution import conv1d, conv2d
+from graphnet.ops.sources import Parameter
+
+_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class _Convolution(Module):
+    """What Conv1d and Conv2d share: arguments, initial values, printing."""
+
+    axes: ClassVar[int]
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: DtypeLike = "float32",
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.in_channels = positive(name, "in_channels", in_channels)
+        self.out_channels = positive(name, "out_channels", out_channels)
+        self.groups = positive(name, "groups", groups)
+        for argument, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ArgumentError(f"{name}: {argument}={channels} must be divisible by groups={groups}")
+        if padding_mode not in _MODES:
+            raise ArgumentError(f"{name}: padding_mode must be one of {', '.join(_MODES)}, got {padding_mode!r}")
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self.axes, least=1)
+        self.stride = per_axis(name, "stride", stride, self.axes, least=1)
+        self.dilation = per_axis(name, "dilation", dilation, self.axes, least=1)
+        self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.axes, least=0)
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ArgumentError(f"{name}: padding must be 'same', 'valid' or numbers, got {padding!r}")
+        self.padding_mode = padding_mode
+        make_weight_and_bias(self, (out_channels, in_channels // groups, *self.kernel_size), bias, dtype)
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0,) * self.axes:
+            text += f", padding={self.padding}"
+        if self.dilation != (1,) * self.axes:
+            text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
+
+
+class Conv1d(_Convolution):
+    """Cross-correlation over one spatial axis: (N, C, L) to (N, F, L')."""
+
+    axes = 1
+
+    def forward(self, x: Node) -> Node:
+        padding = self.padding if isinstance(self.padding, str) else self.padding[0]
+        (stride,), (dilation,) = self.stride, self.dilation
+        return conv1d(x, self.weight, self.bias, stride, padding, dilation, self.groups, self.padding_mode)
+
+
+class Conv2d(_Convolution):
+    """Cross-correlation over two spatial axes: (N, C, H, W) to (N, F, H', W')."""
+
+    axes = 2
+
+    def forward(self, x: Node) -> Node:
+        return conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode
+        )
+
+
+def per_axis(layer: str, argument: str, value: int | Sequence[int], axes: int, *, least: int) -> tuple[int, ...]:
+    """One integer for each spatial axis, from one for all or one each. Raises `ArgumentError`."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    good = all(isinstance(item, int) and not isinstance(item, bool) and item >= least for item in values)
+    if len(values) != axes or not good:
+        raise ArgumentError(f"{layer}: {argument} must be an integer >= {least}, or {axes} of them, got {value!r}")
+    return values  # type: ignore[return-value]

@@ -1,0 +1,309 @@
+"""`Module`: parameters, buffers and submodules under names, and the function that declares their graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from graphnet.errors import ArgumentError, GraphnetError
+from graphnet.graph import provenance
+from graphnet.graph.node import Node
+from graphnet.graph.types import DtypeLike, as_dtype
+from graphnet.nn.state import LoadResult, load_arrays
+from graphnet.ops.sources import Parameter, parameter
+
+_enclosing: ContextVar[str | None] = ContextVar("graphnet_enclosing_module", default=None)
+
+
+def _undefined_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
+    raise GraphnetError(f"{type(self).__name__} does not say what it computes: define forward(self, ...)")
+
+
+class Module:
+    """Base of layers and models: assign parameters and modules to attributes, and define `forward`.
+
+    Calling a module calls `forward` on nodes and gives nodes; nothing runs until `gn.compile`. Called in train and in
+    eval mode it declares two graphs that share the parameters. Names and methods are PyTorch's.
+    """
+
+    training: bool
+    _path: str  # dotted, from the outermost module that took this one in; "" for that module itself
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Parameter | None]
+    _modules: dict[str, Module]
+
+    forward: Callable[..., Any] = _undefined_forward
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
+        module = super().__new__(cls)
+        state = {"training": True, "_path": "", "_parameters": {}, "_buffers": {}, "_modules": {}}
+        module.__dict__.update(state)
+        return module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What `forward` declares for these nodes, each node marked as belonging to this module."""
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, np.ndarray):
+                raise ArgumentError(
+                    f"{type(self).__name__} takes graph nodes such as gn.input(...), got an array of shape "
+                    f"{value.shape}; to run a model on arrays, compile its graph with gn.compile"
+                    f"\n  called at {provenance.current_location()}"
+                )
+        token = _enclosing.set(self._path)
+        try:
+            with ExitStack() as stack:
+                for name in self._scope(token.old_value):
+                    stack.enter_context(provenance.scope(name))
+                for own in (*self._parameters.values(), *self._buffers.values()):
+                    if own is not None:
+                        provenance.belongs_here(own)
+                return self.forward(*args, **kwargs)
+        finally:
+            _enclosing.reset(token)
+
+    def _scope(self, enclosing: object) -> list[str]:
+        """The names from the module that is calling down to this one; a number is told more by its class."""
+        path = self._path
+        if isinstance(enclosing, str) and enclosing and path.startswith(enclosing + "."):
+            path = path[len(enclosing) + 1 :]
+        if not path:
+            return [type(self).__name__]
+        *outer, last = path.split(".")
+        return [*outer, f"{last}:{type(self).__name__}" if last.isdigit() else last]
+
+    # -- registration -------------------------------------------------------------------------------------------------
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Keep a parameter under `name`; None reserves the name (a layer without bias)."""
+        self._check_name(name, self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise ArgumentError(f"{self._describe(name)} must be a gn.parameter or None, got {param!r}")
+        self._parameters[name] = self._named(name, param)
+
+    def register_buffer(self, name: str, tensor: ArrayLike | Parameter | None) -> None:
+        """Keep a value that is saved with the model but not trained, such as a running statistic."""
+        self._check_name(name, self._buffers)
+        value = tensor if tensor is None or isinstance(tensor, Parameter) else parameter(tensor, name)
+        if value is not None:
+            value.requires_grad_(False)
+        self._buffers[name] = self._named(name, value)
+
+    def add_module(self, name: str, module: Module) -> None:
+        """Keep a submodule under `name`; its parameters are called `name.…` from now on."""
+        self._check_name(name, self._modules)
+        if not isinstance(module, Module):
+            raise ArgumentError(f"{self._describe(name)} must be a Module, got {module!r}")
+        if any(inner is self for inner in module.modules()):
+            raise ArgumentError(f"{self._describe(name)} cannot contain the module that it becomes a part of")
+        self._modules[name] = module
+        module._settle(_join(self._path, name))
+
+    def _settle(self, path: str) -> None:
+        """Tell this module, and all below it, where it now is."""
+        for inner_path, module in self.named_modules(prefix=path):
+            module._path = inner_path
+            for name, value in (*module._parameters.items(), *module._buffers.items()):
+                module._named(name, value)
+
+    def _named(self, name: str, value: Parameter | None) -> Parameter | None:
+        if value is not None:
+            value.rename(_join(self._path, name))
+        return value
+
+    def _check_name(self, name: str, registry: Mapping[str, object]) -> None:
+        if not isinstance(name, str) or not name or "." in name:
+            raise ArgumentError(f"{type(self).__name__}: a name must be a non-empty string without dots, got {name!r}")
+        if name not in registry and hasattr(self, name):
+            raise ArgumentError(f"{type(self).__name__} already has an attribute {name!r}")
+
+    def _describe(self, name: str) -> str:
+        return f"{type(self).__name__}.{name}"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        registry = next((r for r in (self._parameters, self._buffers, self._modules) if name in r), None)
+        if isinstance(value, Parameter) and registry is None:
+            self.register_parameter(name, value)
+        elif isinstance(value, Module) and registry is None:
+            self.add_module(name, value)
+        elif registry is self._parameters:
+            self.register_parameter(name, value)
+        elif registry is self._buffers:
+            self.register_buffer(name, value)
+        elif registry is self._modules:
+            self.add_module(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        for registry in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(registry, {})
+            if name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for registry in (self._parameters, self._buffers, self._modules):
+            if name in registry:
+                del registry[name]  # type: ignore[attr-defined]
+                return
+        object.__delattr__(self, name)
+
+    # -- walking ------------------------------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module under `prefix` and every module below it, outermost first, each once."""
+        seen: set[int] = set()
+        stack: list[tuple[str, Module]] = [(prefix, self)]
+        while stack:
+            path, module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                stack.extend((_join(path, name), child) for name, child in reversed(module._modules.items()))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and every module below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly below, under their names."""
+        return iter(self._modules.items())
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below."""
+        return iter(self._modules.values())
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """The parameters under their dotted names, each once, even where two layers share it."""
+        return _each_once(self._entries("_parameters", prefix, recurse))
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once."""
+        return (value for _, value in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """Running statistics and the like under their dotted names, each once."""
+        return _each_once(self._entries("_buffers", prefix, recurse))
+
+    def buffers(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Running statistics and the like, each once."""
+        return (value for _, value in self.named_buffers(recurse=recurse))
+
+    def _entries(self, registry: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Parameter]]:
+        for path, module in self.named_modules(prefix) if recurse else ((prefix, self),):
+            for name, value in getattr(module, registry).items():
+                if value is not None:
+                    yield _join(path, name), value
+
+    # -- changing all at once -----------------------------------------------------------------------------------------
+
+    def apply(self, fn: Callable[[Module], object]) -> Self:
+        """Call `fn` on every module, innermost first; then the module itself is returned."""
+        for module in reversed(list(self.modules())):
+            fn(module)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """From now on, calls declare the graph of training (`mode=False`: of evaluation)."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: mode must be True or False, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """From now on, calls declare the graph of evaluation."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Say whether optimizers may change the parameters."""
+        for value in self.parameters():
+            value.requires_grad_(requires_grad)
+        return self
+
+    def to(self, dtype: DtypeLike) -> Self:
+        """Give every floating-point parameter and buffer this dtype.
+
+        They become new parameters, since a parameter's type is part of every graph it is in: call it before
+        declaring graphs and optimizers.
+        """
+        wanted = as_dtype(dtype)
+        if wanted.kind != "f":
+            raise ArgumentError(f"to: a model computes in float32 or float64, got {wanted}")
+        changed: dict[Parameter, Parameter] = {}
+        for module in self.modules():
+            for registry in (module._parameters, module._buffers):
+                for name, value in registry.items():
+                    if value is not None and value.type.is_float and value.dtype != wanted:
+                        if value not in changed:
+                            copy = parameter(value.value, value.name, dtype=wanted, requires_grad=value.requires_grad)
+                            changed[value] = copy
+                        registry[name] = changed[value]
+        return self
+
+    def double(self) -> Self:
+        """`to("float64")`."""
+        return self.to("float64")
+
+    def float(self) -> Self:
+        """`to("float32")`."""
+        return self.to("float32")
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> Iterator[tuple[str, Parameter]]:
+        for path, module in self._paths_of_state():
+            for name, value in (*module._parameters.items(), *module._buffers.items()):
+                if value is not None:
+                    yield _join(path, name), value
+
+    def _paths_of_state(self) -> Iterator[tuple[str, Module]]:
+        """Every path to every module: unlike `named_modules`, a module shared by two is under both names."""
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            path, module = stack.pop()
+            yield path, module
+            stack.extend((_join(path, name), child) for name, child in reversed(module._modules.items()))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers under PyTorch's names, in its order."""
+        return {name: value.value for name, value in self._state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
+        """Overwrite parameters and buffers by arrays (or CPU tensors) under the names `state_dict()` gives.
+
+        Raises `WeightsError` that lists missing and unexpected names (`strict`), and those whose shape or dtype does
+        not fit; then nothing is changed. Arrays of another floating-point dtype are cast.
+        """
+        return load_arrays(dict(self._state()), state_dict, type(self).__name__, strict=strict)
+
+    # -- printing -----------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What a layer adds between its parentheses."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._modules.items()]
+        if not lines:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        first = [self.extra_repr()] if self.extra_repr() else []
+        return f"{type(self).__name__}(\n  " + "\n  ".join(first + lines) + "\n)"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _each_once(entries: Iterator[tuple[str, Parameter]]) -> Iterator[tuple[str, Parameter]]:
+    seen: set[Node] = set()
+    for name, value in entries:
+        if value not in seen:
+            seen.add(value)
+            yield name, value

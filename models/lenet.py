@@ -1,0 +1,23 @@
+"""LeNet-5: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
+
+As it is written today: ReLU and max pooling for the scaled tanh and the trainable subsampling, full connections for
+the partial ones of its third layer, and a linear layer for the radial basis functions at the end.
+"""
+
+from graphnet import nn
+
+INPUT_SHAPE = (1, 28, 28)
+CLASSES = 10
+RECIPE = {"optimizer": "Adam", "lr": 2e-3, "epochs": 10, "batch_size": 64}
+
+
+def build() -> nn.Sequential:
+    """28 by 28 pixels (N, 1, 28, 28) to scores of ten digits (N, 10)."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, kernel_size=5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, kernel_size=5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(),
+        nn.Linear(120, 84), nn.ReLU(),
+        nn.Linear(84, 10),
+    )  # fmt: skip
