@@ -1,0 +1,91 @@
+"""Two promises about bytes: steps leave nothing behind, and plans are tight.
+
+    python -m tools.check_memory [--steps 1000]
+
+For LeNet: how much traced memory has grown after so many steps. For each model in models/, with the optimizer of its
+recipe: `plan.peak_bytes` over the largest sum of live bytes of the same schedule. Exit code 1 where one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import tracemalloc
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+import graphnet as gn
+from graphnet import optim
+from graphnet.executable import Executable
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_SLACK = 1.10
+
+
+def models() -> dict[str, ModuleType]:
+    """Every module of models/, by name."""
+    names = sorted(path.stem for path in (ROOT / "models").glob("*.py") if path.stem != "__init__")
+    return {name: importlib.import_module(f"models.{name}") for name in names}
+
+
+def training_step(model: ModuleType) -> Executable:
+    """The compiled step (images, labels) -> loss of a module of models/, with the optimizer of its recipe."""
+    images = gn.input("images", ("N", *model.INPUT_SHAPE))
+    labels = gn.input("labels", ("N",), dtype="int64")
+    net = model.build()
+    loss = gn.cross_entropy(net(images), labels)
+    optimizer = getattr(optim, model.RECIPE["optimizer"])(net.parameters(), lr=model.RECIPE["lr"])
+    return gn.compile([images, labels], loss, updates=optimizer.updates(loss))
+
+
+def growth(step: Executable, model: ModuleType, steps: int) -> int:
+    """Bytes of traced memory that `steps` steps leave behind, once it is warm."""
+    rng = np.random.default_rng(0)
+    count = model.RECIPE["batch_size"]
+    images = rng.standard_normal((count, *model.INPUT_SHAPE)).astype("float32")
+    labels = rng.integers(0, model.CLASSES, count)
+    step(images, labels)
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            step(images, labels)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(steps):
+            step(images, labels)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def main() -> None:
+    """Print both tables; exit code 1 where a promise is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1000)
+    options = parser.parse_args()
+    missed = []
+
+    everything = models()
+    grown = growth(training_step(everything["lenet"]), everything["lenet"], options.steps)
+    print(f"lenet: {options.steps:,} steps left {grown:,} bytes behind")
+    if grown >= options.steps:  # less than a byte a step is the tracer's own noise
+        missed.append("growth")
+
+    print(f"{'model':20} {'batch':>6} {'peak bytes':>14} {'live bytes':>14} {'ratio':>7}")
+    for name, model in everything.items():
+        for batch in (1, model.RECIPE["batch_size"]):
+            plan = training_step(model).specialize(N=batch).plan
+            slack = plan.peak_bytes / plan.live_bytes
+            print(f"{name:20} {batch:6} {plan.peak_bytes:14,} {plan.live_bytes:14,} {slack:7.4f}")
+            if slack > MOST_SLACK:
+                missed.append(name)
+    if missed:
+        raise SystemExit(f"missed: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()
