@@ -53,6 +53,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/import_time.py
 	$(BIN)/python -m tools.bench_compile
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.bench_handwritten
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.bench_convolution
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.check_memory
 
 clean:
