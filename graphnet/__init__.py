@@ -39,18 +39,22 @@ from graphnet.ops.comparison import (
     not_equal,
     where,
 )
+from graphnet.ops.convolution import conv1d, conv2d, conv_transpose2d
 from graphnet.ops.einsum import einsum
 from graphnet.ops.elementwise import add, divide, floor_divide, multiply, remainder, subtract
 from graphnet.ops.indexing import embedding, gather, index_add, one_hot, scatter_add, take, take_along_axis
 from graphnet.ops.joining import concatenate, pad, repeat, stack, tile
 from graphnet.ops.layout import diagonal, expand_dims, flatten, moveaxis, squeeze, swapaxes, transpose
 from graphnet.ops.linear import linear, matmul
+from graphnet.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphnet.ops.powers import power
+from graphnet.ops.reductions import argmax, argmin, cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, var
+from graphnet.ops.resampling import adaptive_avg_pool2d, global_avg_pool2d, interpolate, upsample
 from graphnet.ops.shaping import broadcast_to, cast, reshape, sum
 from graphnet.ops.slicing import flip, split
 from graphnet.ops.sources import Parameter, assign, constant, input, parameter
 from graphnet.ops.unary import (
-    absolute,
+    abs,
     ceil,
     cos,
     erf,
@@ -87,9 +91,14 @@ __all__ = [
     "ShapeError",
     "TensorType",
     "WeightsError",
-    "absolute",
+    "abs",
+    "adaptive_avg_pool2d",
     "add",
+    "argmax",
+    "argmin",
     "assign",
+    "avg_pool1d",
+    "avg_pool2d",
     "broadcast_to",
     "cast",
     "ceil",
@@ -98,7 +107,11 @@ __all__ = [
     "compile",
     "concatenate",
     "constant",
+    "conv1d",
+    "conv2d",
+    "conv_transpose2d",
     "cos",
+    "cumsum",
     "diagonal",
     "divide",
     "einsum",
@@ -115,11 +128,13 @@ __all__ = [
     "floor_divide",
     "gather",
     "gelu",
+    "global_avg_pool2d",
     "gradients",
     "greater",
     "greater_equal",
     "index_add",
     "input",
+    "interpolate",
     "isfinite",
     "isnan",
     "leaky_relu",
@@ -129,12 +144,19 @@ __all__ = [
     "log",
     "log1p",
     "log_sigmoid",
+    "log_softmax",
     "logical_and",
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logsumexp",
     "matmul",
+    "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
+    "mean",
+    "min",
     "minimum",
     "moveaxis",
     "multiply",
@@ -144,6 +166,7 @@ __all__ = [
     "pad",
     "parameter",
     "power",
+    "prod",
     "reciprocal",
     "relu",
     "remainder",
@@ -157,6 +180,7 @@ __all__ = [
     "sign",
     "silu",
     "sin",
+    "softmax",
     "softplus",
     "split",
     "sqrt",
@@ -172,5 +196,7 @@ __all__ = [
     "tanh",
     "tile",
     "transpose",
+    "upsample",
+    "var",
     "where",
 ]

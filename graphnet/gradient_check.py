@@ -41,7 +41,8 @@ def check_gradients(
     """
     _check_arguments(output, wrt, feeds)
     rng = np.random.default_rng(seed)
-    projection = np.asarray(rng.uniform(0.5, 1.5, output.type.static_shape) * rng.choice((-1.0, 1.0), output.shape))
+    shape = output.type.static_shape
+    projection = np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice((-1.0, 1.0), shape))
     arrays = {node: np.asarray(value, dtype=node.dtype) for node, value in feeds.items()}
     arrays |= {node: node.value for node in wrt if isinstance(node, Parameter) and node not in arrays}
     analytic = evaluate(gradients(sum_of(output * constant(projection)), wrt), arrays)

@@ -184,6 +184,12 @@ class Node:
     def __rtruediv__(self, other: Any) -> Node:
         return OPERATORS["divide"](other, self)
 
+    def __floordiv__(self, other: Any) -> Node:
+        return OPERATORS["floor_divide"](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Node:
+        return OPERATORS["floor_divide"](other, self)
+
     def __mod__(self, other: Any) -> Node:
         return OPERATORS["remainder"](self, other)
 
@@ -229,6 +235,11 @@ class Node:
     def __or__(self, other: Any) -> Node:
         return OPERATORS["logical_or"](self, other)
 
+    def __xor__(self, other: Any) -> Node:
+        return OPERATORS["logical_xor"](self, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
     def __getitem__(self, index: Any) -> Node:
         return OPERATORS["getitem"](self, index)
 
@@ -239,7 +250,9 @@ class Node:
 
     def reshape(self, *shape: Any) -> Node:
         """The same elements in another shape; one size may be -1."""
-        return OPERATORS["reshape"](self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+        return OPERATORS["reshape"](
+            self, shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        )
 
     def transpose(self, *axes: int) -> Node:
         """The axes in the order given, or reversed."""
@@ -329,5 +342,7 @@ def shown(value: Any) -> str:
 
 
 def _snake_case(name: str) -> str:
-    letters = [f"_{c.lower()}" if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name)]
+    letters = [
+        f"_{c.lower()}" if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name)
+    ]
     return "".join(letters)

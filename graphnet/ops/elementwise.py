@@ -7,22 +7,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphnet.errors import DtypeError
+from graphnet.errors import DataError, DtypeError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType, broadcast_shapes
-from graphnet.ops.shaping import operands, sum_to
+from graphnet.ops.shaping import cast, operands, sum_to
 from graphnet.ops.sources import NodeLike
 
 
 class Elementwise(Op):
     """An op that a ufunc computes element by element, after broadcasting. Operands have one dtype.
 
-    `kinds` are the NumPy dtype kinds it takes: "f" floats, "iu" integers, "b" booleans.
+    `ufunc` is the whole computation, unless the class has a `compute` of its own.
+    `kinds` are the NumPy dtype kinds it takes: "f" floats, "i" signed and "u" unsigned integers, "b" booleans.
     """
 
     ufunc: ClassVar[np.ufunc]
     kinds: ClassVar[str] = "f"
-    inplace: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    inplace: ClassVar[tuple[int, ...]] = (0, 1)
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.ufunc.nin:
@@ -30,7 +31,7 @@ class Elementwise(Op):
         return elementwise_type(self.kinds, *types)
 
     def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
-        self.ufunc(*inputs, out=out)
+        self.ufunc(*inputs, out)
 
 
 def elementwise_type(kinds: str, *types: TensorType) -> TensorType:
@@ -45,6 +46,9 @@ def elementwise_type(kinds: str, *types: TensorType) -> TensorType:
     return TensorType(dtype, broadcast_shapes(*(t.shape for t in types)))
 
 
+# -- two operands -------------------------------------------------------------------------------------------------
+
+
 class Add(Elementwise):
     """a + b."""
 
@@ -54,6 +58,17 @@ class Add(Elementwise):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         a, b = node.inputs
         return [sum_to(dy, a.shape), sum_to(dy, b.shape)]
+
+
+class Subtract(Elementwise):
+    """a - b."""
+
+    ufunc = np.subtract
+    kinds = "fiu"
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        a, b = node.inputs
+        return [sum_to(dy, a.shape), -sum_to(dy, b.shape)]
 
 
 class Multiply(Elementwise):
@@ -67,11 +82,100 @@ class Multiply(Elementwise):
         return [sum_to(dy * b, a.shape), sum_to(dy * a, b.shape)]
 
 
+class Divide(Elementwise):
+    """a / b for floats: x / 0 is an infinity, 0 / 0 is NaN."""
+
+    ufunc = np.divide
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        a, b = node.inputs
+        return [sum_to(dy / b, a.shape), -sum_to(dy * (node / b), b.shape)]
+
+
+class FloorDivide(Elementwise):
+    """floor(a / b). The gradient is none: it is flat wherever it has one."""
+
+    ufunc = np.floor_divide
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        return [None, None]
+
+
+class Remainder(Elementwise):
+    """a - b * floor(a / b), which has the sign of b."""
+
+    ufunc = np.remainder
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        a, b = node.inputs
+        return [sum_to(dy, a.shape), -sum_to(dy * floor_divide(a, b), b.shape)]
+
+
+class IntegerDivision(Elementwise):
+    """An operation on integers that divides. Raises `DataError` for a divisor of 0."""
+
+    kinds: ClassVar[str] = "iu"
+    can_fail: ClassVar[bool] = True
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        return [None, None]
+
+    def compute(self, out: np.ndarray, dividend: np.ndarray, divisor: np.ndarray) -> None:
+        if not divisor.all():
+            raise DataError(f"{self.name}: an integer divided by zero")
+        self.ufunc(dividend, divisor, out)
+
+
+class IntegerFloorDivide(IntegerDivision):
+    """floor(a / b) for integers."""
+
+    ufunc = np.floor_divide
+
+
+class IntegerRemainder(IntegerDivision):
+    """a - b * floor(a / b) for integers, which has the sign of b."""
+
+    ufunc = np.remainder
+
+
+# -- functions ------------------------------------------------------------------------------------------------------
+
+
 def add(a: NodeLike, b: NodeLike) -> Node:
     """a + b, elementwise."""
     return Add()(*operands(a, b))
 
 
+def subtract(a: NodeLike, b: NodeLike) -> Node:
+    """a - b, elementwise."""
+    return Subtract()(*operands(a, b))
+
+
 def multiply(a: NodeLike, b: NodeLike) -> Node:
     """a * b, elementwise."""
     return Multiply()(*operands(a, b))
+
+
+def divide(a: NodeLike, b: NodeLike) -> Node:
+    """a / b, elementwise; integers are divided as float32."""
+    return Divide()(*float_operands(a, b))
+
+
+def floor_divide(a: NodeLike, b: NodeLike) -> Node:
+    """floor(a / b), elementwise. Integers stay integers; one divided by zero raises `DataError` when run."""
+    a, b = operands(a, b)
+    return (FloorDivide() if a.type.is_float else IntegerFloorDivide())(a, b)
+
+
+def remainder(a: NodeLike, b: NodeLike) -> Node:
+    """a - b * floor(a / b), elementwise, with the sign of b, as Python's %.
+
+    Integers stay integers; one divided by zero raises `DataError` when run.
+    """
+    a, b = operands(a, b)
+    return (Remainder() if a.type.is_float else IntegerRemainder())(a, b)
+
+
+def float_operands(*values: NodeLike) -> list[Node]:
+    """`operands`, integers and booleans as float32."""
+    return [node if node.type.is_float else cast(node, "float32") for node in operands(*values)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphnet.graph.node import OPERATORS
-from graphnet.ops import comparison, elementwise, layout, linear, powers, shaping, slicing, unary
+from graphnet.ops import comparison, elementwise, layout, linear, powers, reductions, shaping, slicing, unary
 
 OPERATORS.update(
     {
@@ -15,7 +15,7 @@ OPERATORS.update(
         "remainder": elementwise.remainder,
         "power": powers.power,
         "negative": unary.negative,
-        "absolute": unary.absolute,
+        "absolute": unary.abs,
         "less": comparison.less,
         "less_equal": comparison.less_equal,
         "greater": comparison.greater,
@@ -27,6 +27,7 @@ OPERATORS.update(
         "cast": shaping.cast,
         "getitem": slicing.getitem,
         "matmul": linear.matmul,
+        "mean": reductions.mean,
         "reshape": shaping.reshape,
         "transpose": layout.transpose,
         "sum": shaping.sum,

@@ -122,7 +122,9 @@ def built(case: Case, dtype: str = "float64") -> Built:
     return Built(inputs, arrays, output, projection, wrt, tuple(gn.gradients(loss, wrt)))
 
 
-def run(outputs: Sequence[Node], inputs: Sequence[Node], arrays: Sequence[np.ndarray], backend: str) -> list[np.ndarray]:
+def run(
+    outputs: Sequence[Node], inputs: Sequence[Node], arrays: Sequence[np.ndarray], backend: str
+) -> list[np.ndarray]:
     """The values of `outputs` by one of `BACKENDS`."""
     if backend == "reference":
         return evaluate(outputs, dict(zip(inputs, arrays, strict=True)))

@@ -29,10 +29,17 @@ CASES = [
         (Arg((3, 1)),),
         torch=lambda x: x.broadcast_to((2, 3, 4)),
     ),
-    Case("broadcast-to-scalar", lambda x: gn.broadcast_to(x, (2, 2)), (Arg(()),), torch=lambda x: x.broadcast_to((2, 2))),
+    Case(
+        "broadcast-to-scalar", lambda x: gn.broadcast_to(x, (2, 2)), (Arg(()),), torch=lambda x: x.broadcast_to((2, 2))
+    ),
     Case("reshape", lambda x: gn.reshape(x, (4, -1)), (Arg((2, 3, 2)),), torch=lambda x: x.reshape(4, 3)),
     Case("reshape-to-scalar", lambda x: gn.reshape(x, ()), (Arg((1, 1)),), torch=lambda x: x.reshape(())),
-    Case("contiguous", lambda x: Contiguous()(gn.broadcast_to(x, (3, 2))), (Arg((2,)),), numpy=lambda x: np.stack([x] * 3)),
+    Case(
+        "contiguous",
+        lambda x: Contiguous()(gn.broadcast_to(x, (3, 2))),
+        (Arg((2,)),),
+        numpy=lambda x: np.stack([x] * 3),
+    ),
     Case(
         "cast-int-to-float",
         lambda x, y: gn.cast(x, y.dtype) * y,
