@@ -30,7 +30,7 @@ class Backend(Protocol):
 def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
     """The op's own `compute`; a plain ufunc is called without a Python frame in between."""
     if isinstance(op, Elementwise) and type(op).compute is Elementwise.compute:
-        return partial(op.ufunc, *inputs, out)
+        return partial(op.ufunc, *inputs, out=out)
     if work:
         return partial(op.compute, out, *inputs, work=work)
     return partial(op.compute, out, *inputs)
