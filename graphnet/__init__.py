@@ -20,6 +20,7 @@ from graphnet.graph.dims import Dim
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.ops import operators as _operators  # noqa: F401  (makes Python's operators on nodes work)
+from graphnet.ops import random
 from graphnet.ops.activations import elu, gelu, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus
 from graphnet.ops.comparison import (
     clip,
@@ -42,12 +43,15 @@ from graphnet.ops.comparison import (
 from graphnet.ops.convolution import conv1d, conv2d, conv_transpose2d
 from graphnet.ops.einsum import einsum
 from graphnet.ops.elementwise import add, divide, floor_divide, multiply, remainder, subtract
+from graphnet.ops.gradient_control import custom_gradient, stop_gradient
 from graphnet.ops.indexing import embedding, gather, index_add, one_hot, scatter_add, take, take_along_axis
 from graphnet.ops.joining import concatenate, pad, repeat, stack, tile
 from graphnet.ops.layout import diagonal, expand_dims, flatten, moveaxis, squeeze, swapaxes, transpose
 from graphnet.ops.linear import linear, matmul
+from graphnet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from graphnet.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphnet.ops.powers import power
+from graphnet.ops.random import Generator, dropout, dropout2d, manual_seed
 from graphnet.ops.reductions import argmax, argmin, cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, var
 from graphnet.ops.resampling import adaptive_avg_pool2d, global_avg_pool2d, interpolate, upsample
 from graphnet.ops.shaping import broadcast_to, cast, reshape, sum
@@ -82,6 +86,7 @@ __all__ = [
     "DimError",
     "DtypeError",
     "FeedError",
+    "Generator",
     "GradientError",
     "GraphnetError",
     "Node",
@@ -99,6 +104,7 @@ __all__ = [
     "assign",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
     "broadcast_to",
     "cast",
     "ceil",
@@ -112,8 +118,11 @@ __all__ = [
     "conv_transpose2d",
     "cos",
     "cumsum",
+    "custom_gradient",
     "diagonal",
     "divide",
+    "dropout",
+    "dropout2d",
     "einsum",
     "elu",
     "embedding",
@@ -132,11 +141,14 @@ __all__ = [
     "gradients",
     "greater",
     "greater_equal",
+    "group_norm",
     "index_add",
     "input",
+    "instance_norm",
     "interpolate",
     "isfinite",
     "isnan",
+    "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
@@ -150,6 +162,7 @@ __all__ = [
     "logical_or",
     "logical_xor",
     "logsumexp",
+    "manual_seed",
     "matmul",
     "max",
     "max_pool1d",
@@ -167,6 +180,7 @@ __all__ = [
     "parameter",
     "power",
     "prod",
+    "random",
     "reciprocal",
     "relu",
     "remainder",
@@ -187,6 +201,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stop_gradient",
     "subtract",
     "sum",
     "swapaxes",
