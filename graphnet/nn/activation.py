@@ -6,7 +6,7 @@ from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.nn.linear import refuse
 from graphnet.nn.module import Module
-from graphnet.ops import activations, reductions
+from graphnet.ops import activations, reductions, unary
 
 _PLANNED = "the memory planner writes in place wherever it can"
 
@@ -74,20 +74,21 @@ class Tanh(Module):
     """tanh(x)."""
 
     def forward(self, x: Node) -> Node:
-        return activations.tanh(x)
+        return unary.tanh(x)
 
 
 class Softplus(Module):
-    """log(1 + exp(x))."""
+    """log(1 + exp(beta * x)) / beta, and x where beta * x > threshold."""
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        # PyTorch's threshold only avoids overflow; here the formula has none.
-        refuse("Softplus", "beta", float(beta), 1.0)
-        refuse("Softplus", "threshold", float(threshold), 20.0)
+        self.beta, self.threshold = beta, threshold
 
     def forward(self, x: Node) -> Node:
-        return activations.softplus(x)
+        return activations.softplus(x, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class SiLU(Module):

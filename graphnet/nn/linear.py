@@ -80,6 +80,6 @@ def float_dtype(layer: str, dtype: DtypeLike) -> np.dtype:
 
 def refuse(layer: str, argument: str, value: object, supported: object, why: str = "") -> None:
     """Raise `ArgumentError` unless an argument has the one value that is supported."""
-    if value != supported or type(value) is not type(supported):
+    if type(value) is not type(supported) or value != supported:
         because = f" ({why})" if why else ""
         raise ArgumentError(f"{layer}: {argument}={value!r} is not supported; leave it at {supported!r}{because}")

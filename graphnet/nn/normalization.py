@@ -38,6 +38,7 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: DtypeLike = "float32",
     ) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class _BatchNorm(Module):
         self.affine, self.track_running_stats = bool(affine), bool(track_running_stats)
         ones, zeros = np.ones(num_features, kind), np.zeros(num_features, kind)
         self.register_parameter("weight", parameter(ones, "weight") if affine else None)
-        self.register_parameter("bias", parameter(zeros, "bias") if affine else None)
+        self.register_parameter("bias", parameter(zeros, "bias") if affine and bias else None)
         self.register_buffer("running_mean", zeros if track_running_stats else None)
         self.register_buffer("running_var", ones if track_running_stats else None)
         self.register_buffer("num_batches_tracked", np.array(0, np.int64) if track_running_stats else None)
@@ -73,7 +74,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 

@@ -8,7 +8,8 @@ from graphnet.graph.node import Node
 from graphnet.nn.convolution import per_axis
 from graphnet.nn.linear import refuse
 from graphnet.nn.module import Module
-from graphnet.ops.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from graphnet.ops.pooling import avg_pool2d, max_pool2d
+from graphnet.ops.resampling import adaptive_avg_pool2d
 
 
 class MaxPool2d(Module):
@@ -42,7 +43,7 @@ class MaxPool2d(Module):
 
 
 class AvgPool2d(Module):
-    """The mean of each window. stride: the kernel size, where not given."""
+    """The mean of each window (the sum by divisor_override, where given). stride: the kernel size, where not given."""
 
     def __init__(
         self,
@@ -54,14 +55,22 @@ class AvgPool2d(Module):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__()
-        refuse("AvgPool2d", "divisor_override", divisor_override, None)
         self.kernel_size = per_axis("AvgPool2d", "kernel_size", kernel_size, 2, least=1)
         self.stride = self.kernel_size if stride is None else per_axis("AvgPool2d", "stride", stride, 2, least=1)
         self.padding = per_axis("AvgPool2d", "padding", padding, 2, least=0)
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+        self.divisor_override = divisor_override
 
     def forward(self, x: Node) -> Node:
-        return avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -19,8 +19,8 @@ class Sequential(Module):
             for name, module in args[0].items():
                 self.add_module(name, module)
         else:
-            for module in args:
-                self.append(module)
+            for item in args:
+                self.append(item)
 
     def append(self, module: object) -> Sequential:
         """Put one more module at the end, named by its position."""

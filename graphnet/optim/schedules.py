@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.ops.comparison import greater_equal, maximum, minimum
-from graphnet.ops.elementwise import power
 from graphnet.ops.evaluate import evaluate
+from graphnet.ops.powers import power
 from graphnet.ops.shaping import cast
 from graphnet.ops.sources import constant
 from graphnet.ops.unary import cos, floor

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.ops.comparison import equal, where
-from graphnet.ops.sources import Parameter
+from graphnet.ops.sources import Parameter, constant
 from graphnet.ops.unary import sqrt, square
 from graphnet.optim.optimizer import Optimizer, Rate, Slots, check_number
 
@@ -38,7 +38,7 @@ class SGD(Optimizer):
 
     def scalars(self, step: Node, rate: Node) -> dict[str, Node]:
         # Only the first step takes the gradient undamped, since there is no momentum before it.
-        return {"rate": rate, "undamped": where(equal(step, 0.0), 1.0, 1.0 - self.dampening)}
+        return {"rate": rate, "undamped": where(equal(step, 0.0), constant(1.0, "float64"), 1.0 - self.dampening)}
 
     def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node]) -> list[tuple[Parameter, Node]]:
         g = decayed(g, w, self.weight_decay)
