@@ -115,7 +115,7 @@ def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
 
 
 def adaptive_avg_pool2d(input: NodeLike, output_size: int | Sequence[int | None] | None) -> Node:
-    """The means of images (N, C, H, W) over `output_size` windows, a number or one for each axis; None keeps an axis."""
+    """The means of images (N, C, H, W) over `output_size` windows: a number, or one an axis; None keeps an axis."""
     x = as_node(input)
     expect_axes(x.type, 4, "adaptive_avg_pool2d's input", _IMAGES)
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)

@@ -1,0 +1,261 @@
+"""Kernels as plain loops, written straight from the formulas: what a reader checks by eye and tests compare with.
+
+Arrays become nested lists of Python numbers, so that every sum is in double precision and no line is NumPy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphnet.graph.node import Op
+from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from graphnet.ops.linear import Matmul
+from graphnet.ops.pooling import (
+    AveragePooling,
+    AvgPool2d,
+    AvgPool2dGradient,
+    MaxPool2d,
+    MaxPool2dGather,
+    MaxPool2dGradient,
+)
+from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample, adaptive_windows
+
+Kernel: TypeAlias = Callable[..., None]
+
+KERNELS: dict[type[Op], Kernel] = {}
+"""What computes each op: called with the op, the array to fill, and the arrays of its inputs."""
+
+
+def computes(op: type[Op]) -> Callable[[Kernel], Kernel]:
+    """Registers the kernel of `op`."""
+
+    def register(kernel: Kernel) -> Kernel:
+        KERNELS[op] = kernel
+        return kernel
+
+    return register
+
+
+# -- matrix product -------------------------------------------------------------------------------------------------
+
+
+@computes(Matmul)
+def matmul(op: Matmul, out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """out[n, m] = sum over k of a[n, k] * b[k, m], for each matrix of the batch."""
+    for batch in np.ndindex(out.shape[:-2]):
+        left, right = _matrix(a, batch), _matrix(b, batch)
+        for n in range(out.shape[-2]):
+            for m in range(out.shape[-1]):
+                total = 0
+                for k in range(a.shape[-1]):
+                    total += left[n][k] * right[k][m]
+                out[(*batch, n, m)] = total
+
+
+def _matrix(a: np.ndarray, batch: tuple[int, ...]) -> list[list[Any]]:
+    """The matrix of `a` that goes with one index of the batch; axes of size 1, and missing ones, are broadcast."""
+    own = batch[len(batch) - (a.ndim - 2) :]
+    return a[tuple(0 if size == 1 else i for i, size in zip(own, a.shape, strict=False))].tolist()
+
+
+# -- convolution ----------------------------------------------------------------------------------------------------
+
+
+@computes(Conv2d)
+def conv2d(op: Conv2d, out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
+    """y[n, o, h, v] = sum over c, i, j of x[n, c, h*stride + i*dilation - top, ...] * w[o, c, i, j]."""
+    pixels, weights = x.tolist(), w.tolist()
+    images, channels, height, width = out.shape
+    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
+        total = 0.0
+        for c, channel, i, j, row, column in _taps(op, o, h, v, x.shape, w.shape):
+            total += pixels[n][channel][row][column] * weights[o][c][i][j]
+        out[n, o, h, v] = total
+
+
+@computes(Conv2dInputGradient)
+def conv2d_input_gradient(op: Conv2dInputGradient, out: np.ndarray, dy: np.ndarray, w: np.ndarray) -> None:
+    """dx[n, c, h*stride + i*dilation - top, ...] += dy[n, o, h, v] * w[o, c, i, j]."""
+    images, channels, height, width = dy.shape
+    total, gradients, weights = np.zeros(out.shape).tolist(), dy.tolist(), w.tolist()
+    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
+        for c, channel, i, j, row, column in _taps(op, o, h, v, out.shape, w.shape):
+            total[n][channel][row][column] += gradients[n][o][h][v] * weights[o][c][i][j]
+    out[...] = total
+
+
+@computes(Conv2dFilterGradient)
+def conv2d_filter_gradient(op: Conv2dFilterGradient, out: np.ndarray, x: np.ndarray, dy: np.ndarray) -> None:
+    """dw[o, c, i, j] += dy[n, o, h, v] * x[n, c, h*stride + i*dilation - top, ...]."""
+    images, channels, height, width = dy.shape
+    total, gradients, pixels = np.zeros(out.shape).tolist(), dy.tolist(), x.tolist()
+    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
+        for c, channel, i, j, row, column in _taps(op, o, h, v, x.shape, out.shape):
+            total[o][c][i][j] += gradients[n][o][h][v] * pixels[n][channel][row][column]
+    out[...] = total
+
+
+def _taps(
+    op: Conv2d | Conv2dInputGradient | Conv2dFilterGradient,
+    o: int,
+    h: int,
+    v: int,
+    input_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """The elements of the input that output (o, h, v) sees: its weight's (c, i, j), then (channel, row, column)."""
+    outputs, channels, kernel_height, kernel_width = weight_shape
+    first_channel = o // (outputs // op.groups) * channels
+    for c in range(channels):
+        for i in range(kernel_height):
+            row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
+            if not 0 <= row < input_shape[2]:
+                continue
+            for j in range(kernel_width):
+                column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
+                if 0 <= column < input_shape[3]:
+                    yield c, first_channel + c, i, j, row, column
+
+
+# -- pooling --------------------------------------------------------------------------------------------------------
+
+
+@computes(MaxPool2d)
+def max_pool2d(op: MaxPool2d, out: np.ndarray, x: np.ndarray) -> None:
+    """The largest element of each window; NaN where the window has one."""
+    lowest = -np.inf if out.dtype.kind == "f" else np.iinfo(out.dtype).min
+    for image in _images(out, op.axis):
+        pixels = x[image].tolist()
+        for h, v in np.ndindex(out[image].shape):
+            values = [pixels[row][column] for row, column in _window(op, h, v, x[image].shape)]
+            out[image][h, v] = np.nan if any(value != value for value in values) else max(values, default=lowest)
+
+
+@computes(MaxPool2dGradient)
+def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> None:
+    """dx at the first maximum of each window += the window's dy."""
+    for image in _images(out, op.axis):
+        pixels, gradients = x[image].tolist(), dy[image].tolist()
+        total = np.zeros(x[image].shape).tolist()
+        for h, v in np.ndindex(dy[image].shape):
+            place = _first_maximum(op, h, v, pixels, x[image].shape)
+            if place is not None:
+                total[place[0]][place[1]] += gradients[h][v]
+        out[image][...] = total
+
+
+@computes(MaxPool2dGather)
+def max_pool2d_gather(op: MaxPool2dGather, out: np.ndarray, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> None:
+    """The element of `values` at the first maximum of each window."""
+    for image in _images(out, op.axis):
+        pixels, chosen = x[image].tolist(), values[image].tolist()
+        for h, v in np.ndindex(out[image].shape):
+            place = _first_maximum(op, h, v, pixels, x[image].shape)
+            out[image][h, v] = 0.0 if place is None else chosen[place[0]][place[1]]
+
+
+@computes(AvgPool2d)
+def avg_pool2d(op: AvgPool2d, out: np.ndarray, x: np.ndarray) -> None:
+    """The sum of each window over its divisor."""
+    for image in _images(out, op.axis):
+        pixels = x[image].tolist()
+        for h, v in np.ndindex(out[image].shape):
+            total = sum(pixels[row][column] for row, column in _window(op, h, v, x[image].shape))
+            out[image][h, v] = total / _divisor(op, h, v, x[image].shape)
+
+
+@computes(AvgPool2dGradient)
+def avg_pool2d_gradient(op: AvgPool2dGradient, out: np.ndarray, dy: np.ndarray) -> None:
+    """dx at each element of a window += the window's dy over its divisor."""
+    for image in _images(out, op.axis):
+        gradients, total = dy[image].tolist(), np.zeros(out[image].shape).tolist()
+        for h, v in np.ndindex(dy[image].shape):
+            for row, column in _window(op, h, v, out[image].shape):
+                total[row][column] += gradients[h][v] / _divisor(op, h, v, out[image].shape)
+        out[image][...] = total
+
+
+def _images(x: np.ndarray, axis: int) -> Iterator[tuple[Any, ...]]:
+    """Indices that give each image of x, whose rows and columns are the axes `axis` and `axis` + 1."""
+    for before in np.ndindex(x.shape[:axis]):
+        for after in np.ndindex(x.shape[axis + 2 :]):
+            yield (*before, slice(None), slice(None), *after)
+
+
+def _window(op: Any, h: int, v: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """The elements of an image that window (h, v) sees, in row-major order."""
+    down, right = op.window.dilation
+    for i in range(op.kernel[0]):
+        for j in range(op.kernel[1]):
+            row = h * op.stride[0] + i * down - op.padding[0][0]
+            column = v * op.stride[1] + j * right - op.padding[1][0]
+            if 0 <= row < shape[0] and 0 <= column < shape[1]:
+                yield row, column
+
+
+def _first_maximum(
+    op: Any, h: int, v: int, pixels: list[list[float]], shape: tuple[int, ...]
+) -> tuple[int, int] | None:
+    """Where window (h, v) has its maximum first; nowhere if it has a NaN."""
+    place = None
+    for row, column in _window(op, h, v, shape):
+        if pixels[row][column] != pixels[row][column]:
+            return None
+        if place is None or pixels[row][column] > pixels[place[0]][place[1]]:
+            place = row, column
+    return place
+
+
+def _divisor(op: AveragePooling, h: int, v: int, shape: tuple[int, ...]) -> int:
+    """The number of elements of window (h, v): with padding or without, or the op's own number."""
+    if op.divisor is not None:
+        return op.divisor
+    count = 1
+    for position, size, kernel, stride, sides in zip((h, v), shape, op.kernel, op.stride, op.padding, strict=True):
+        before, after = sides
+        low, high = (-before, size + after) if op.count_include_pad else (0, size)
+        start = position * stride - before
+        count *= min(start + kernel, high) - max(start, low)
+    return count
+
+
+# -- resampling -----------------------------------------------------------------------------------------------------
+
+
+@computes(AdaptiveAvgPool2d)
+def adaptive_avg_pool2d(op: AdaptiveAvgPool2d, out: np.ndarray, x: np.ndarray) -> None:
+    """The mean of each window, a range of rows by a range of columns."""
+    pixels = x.tolist()
+    for (n, c), (h, rows), (v, columns) in product(np.ndindex(x.shape[:2]), *_ranges(x, out)):
+        total = sum(pixels[n][c][row][column] for row in rows for column in columns)
+        out[n, c, h, v] = total / (len(rows) * len(columns))
+
+
+@computes(AdaptiveAvgPool2dGradient)
+def adaptive_avg_pool2d_gradient(op: AdaptiveAvgPool2dGradient, out: np.ndarray, dy: np.ndarray) -> None:
+    """dx at each element of a window += the window's dy over the number of its elements."""
+    total, gradients = np.zeros(out.shape).tolist(), dy.tolist()
+    for (n, c), (h, rows), (v, columns) in product(np.ndindex(out.shape[:2]), *_ranges(out, dy)):
+        for row in rows:
+            for column in columns:
+                total[n][c][row][column] += gradients[n][c][h][v] / (len(rows) * len(columns))
+    out[...] = total
+
+
+def _ranges(x: np.ndarray, y: np.ndarray) -> list[list[tuple[int, range]]]:
+    """For rows and for columns: the windows, numbered."""
+    return [
+        [(i, range(*bounds)) for i, bounds in enumerate(adaptive_windows(x.shape[axis], y.shape[axis]))]
+        for axis in (2, 3)
+    ]
+
+
+@computes(Upsample)
+def upsample(op: Upsample, out: np.ndarray, x: np.ndarray) -> None:
+    """y[h, v] = x[h // scale, v // scale]."""
+    for n, c, h, v in np.ndindex(out.shape):
+        out[n, c, h, v] = x[n, c, h // op.scale[0], v // op.scale[1]]
