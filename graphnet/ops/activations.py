@@ -22,6 +22,7 @@ class Activation(Op):
     """An elementwise op on floats."""
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -31,6 +32,7 @@ class Relu(Op):
     """max(x, 0). The gradient at 0 is 0."""
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("fiu", x)
@@ -40,7 +42,7 @@ class Relu(Op):
         return [ReluGradient()(node, dy)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        np.maximum(x, 0, out)
+        np.maximum(x, 0, out=out)
 
 
 class ReluGradient(Op):
@@ -50,6 +52,7 @@ class ReluGradient(Op):
     """
 
     inplace: ClassVar[tuple[int, ...]] = (0, 1)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, y: TensorType, dy: TensorType) -> TensorType:
         return elementwise_type("f", y, dy)
@@ -81,7 +84,7 @@ class LeakyRelu(Activation):
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         np.multiply(x, self.slope, work[0])
         # Of x and slope * x, the larger is right on both sides of 0 where the slope is at most 1, else the smaller.
-        (np.maximum if self.slope <= 1 else np.minimum)(x, work[0], out)
+        (np.maximum if self.slope <= 1 else np.minimum)(x, work[0], out=out)
 
 
 class Elu(Activation):
@@ -98,10 +101,10 @@ class Elu(Activation):
 
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         (below,) = work
-        np.minimum(x, 0, below)
+        np.minimum(x, 0, out=below)
         np.expm1(below, below)
         np.multiply(below, self.alpha, below)
-        np.maximum(x, 0, out)
+        np.maximum(x, 0, out=out)
         np.add(out, below, out)
 
 
@@ -130,7 +133,7 @@ class LogSigmoid(Activation):
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         (tail,) = work
         _log1p_exp_of_minus_magnitude(x, tail)
-        np.minimum(x, 0, out)
+        np.minimum(x, 0, out=out)
         np.subtract(out, tail, out)
 
 
@@ -153,7 +156,7 @@ class Softplus(Activation):
         np.multiply(x, self.beta, scaled)
         np.greater(scaled, self.threshold, linear)
         _log1p_exp_of_minus_magnitude(scaled, out)
-        np.maximum(scaled, 0, scaled)
+        np.maximum(scaled, 0, out=scaled)
         np.add(out, scaled, out)
         np.divide(out, self.beta, out)
         np.copyto(out, x, where=linear)

@@ -116,6 +116,7 @@ class Where(Op):
     """
 
     inplace: ClassVar[tuple[int, ...]] = (1,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, condition: TensorType, a: TensorType, b: TensorType) -> TensorType:
         if not condition.is_bool or a.dtype != b.dtype:
@@ -137,6 +138,7 @@ class Keep(Op):
     """x where the condition holds, else 0: condition * bits(x), so that what is not kept may be infinite or NaN."""
 
     inplace: ClassVar[tuple[int, ...]] = (1,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, condition: TensorType, x: TensorType) -> TensorType:
         if not condition.is_bool:
@@ -181,6 +183,7 @@ class Clip(Op):
     low: float | int | None
     high: float | int | None
     inplace: ClassVar[tuple[int, ...]] = (0,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         if x.is_bool:
@@ -195,9 +198,9 @@ class Clip(Op):
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
         if self.low is not None:
-            x = np.maximum(x, self.low, out)
+            x = np.maximum(x, self.low, out=out)
         if self.high is not None:
-            np.minimum(x, self.high, out)
+            np.minimum(x, self.high, out=out)
 
 
 def as_bits(array: np.ndarray) -> np.ndarray:

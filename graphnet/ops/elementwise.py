@@ -24,6 +24,7 @@ class Elementwise(Op):
     ufunc: ClassVar[np.ufunc]
     kinds: ClassVar[str] = "f"
     inplace: ClassVar[tuple[int, ...]] = (0, 1)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.ufunc.nin:
@@ -31,7 +32,7 @@ class Elementwise(Op):
         return elementwise_type(self.kinds, *types)
 
     def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
-        self.ufunc(*inputs, out)
+        self.ufunc(*inputs, out=out)
 
 
 def elementwise_type(kinds: str, *types: TensorType) -> TensorType:
@@ -123,7 +124,7 @@ class IntegerDivision(Elementwise):
     def compute(self, out: np.ndarray, dividend: np.ndarray, divisor: np.ndarray) -> None:
         if not divisor.all():
             raise DataError(f"{self.name}: an integer divided by zero")
-        self.ufunc(dividend, divisor, out)
+        self.ufunc(dividend, divisor, out=out)
 
 
 class IntegerFloorDivide(IntegerDivision):

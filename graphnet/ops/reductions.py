@@ -152,9 +152,7 @@ class LogSumExp(Reduction):
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         (x,) = node.inputs
-        # exp(-inf - -inf) would be NaN where all elements are -inf; torch gives them the gradient 0.
-        finite = where(equal(node, -np.inf), 0, node)
-        return [self.restored(dy) * exp(x - self.restored(finite))]
+        return [self.restored(dy) * exp(x - self.restored(node))]
 
     def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
         return (self.kept(x), self.kept(x), self.kept(x).with_dtype("bool"), x)

@@ -106,6 +106,7 @@ class Rsqrt(Op):
     """1 / sqrt(x)."""
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -209,6 +210,7 @@ class Erf(Op):
     """
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -247,8 +249,8 @@ def erf_into(out: np.ndarray, x: np.ndarray, work: tuple[np.ndarray, ...]) -> No
     """Fill `out`, which may be `x` itself, with erf(x), using three scratch arrays of its type."""
     t, numerator, denominator = work
     limit = _ERF_IS_ONE[out.dtype.name]
-    np.minimum(x, limit, t)
-    np.maximum(t, -limit, t)
+    np.minimum(x, limit, out=t)
+    np.maximum(t, -limit, out=t)
     np.copyto(out, t)  # keeps the sign until the end
     np.square(t, t)
     _polynomial_into(numerator, t, _ERF_NUMERATOR[out.dtype.name])

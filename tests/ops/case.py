@@ -153,6 +153,7 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: float, wha
     finite = np.abs(expected[np.isfinite(expected)].astype("float64")) if expected.dtype.kind == "f" else ()
     scale = max(1.0, float(np.max(finite))) if np.size(finite) else 1.0
     if expected.dtype.kind == "f":
+        tolerance = max(tolerance, 1e-6) if actual.dtype == np.float32 else tolerance
         np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * scale, err_msg=what)
     else:
         np.testing.assert_array_equal(actual, expected, err_msg=what)
