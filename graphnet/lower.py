@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,13 +37,7 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     for node in plan.schedule.graph.nodes:
         if not isinstance(node.op, Assign):
             arrays[node] = _array(node, plan, arena, arrays)
-    scratch = {
-        node: tuple(
-            _in_arena(arena, slot, t.dtype).reshape(t.static_shape)
-            for slot, t in zip(slots, node.op.workspace(*(v.type for v in node.inputs)), strict=True)
-        )
-        for node, slots in plan.scratch.items()
-    }
+    scratch = {node: _scratch(node, slots, arena, arrays) for node, slots in plan.scratch.items()}
     kernels = []
     for node in plan.schedule.steps:
         out, inputs, work = arrays[node], [arrays[value] for value in node.inputs], scratch.get(node, ())
@@ -51,6 +45,18 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     copies = [partial(np.copyto, arrays[a.inputs[0]], arrays[a.inputs[1]]) for a in plan.schedule.copied]
     start = plan.schedule.commit_start
     return Lowered(plan, arena, arrays, scratch, tuple(kernels[:start]), (*kernels[start:], *copies))
+
+
+def _scratch(
+    node: Node, slots: Sequence[Slot], arena: np.ndarray, arrays: Mapping[Node, np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    """The workspace of a step. Where the result's axes lie in another order, those of its scratch do too."""
+    order = memory_order(node, [arrays[value] for value in node.inputs])
+    types = node.op.workspace(*(value.type for value in node.inputs))
+    return tuple(
+        in_order(_in_arena(arena, slot, t.dtype), t.static_shape, order if t.ndim == len(order) else range(t.ndim))
+        for slot, t in zip(slots, types, strict=True)
+    )
 
 
 def _aligned_bytes(size: int) -> np.ndarray:

@@ -5,7 +5,8 @@ Arrays become nested lists of Python numbers, so that every sum is in double pre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ from graphnet.ops.pooling import (
     MaxPool2dGradient,
 )
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample, adaptive_windows
+from graphnet.rewrite.driver import Rule
 
 Kernel: TypeAlias = Callable[..., None]
 
@@ -259,3 +261,17 @@ def upsample(op: Upsample, out: np.ndarray, x: np.ndarray) -> None:
     """y[h, v] = x[h // scale, v // scale]."""
     for n, c, h, v in np.ndindex(out.shape):
         out[n, c, h, v] = x[n, c, h // op.scale[0], v // op.scale[1]]
+
+
+class NaiveBackend:
+    """Loops for convolution, pooling and matrix products; the ops' own NumPy kernels for all else. Rewrites nothing."""
+
+    name = "naive"
+    rules: Sequence[Rule] = ()
+
+    def kernel(
+        self, op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]
+    ) -> Callable[[], object] | None:
+        """The loops for `op`, where there are any."""
+        kernel = KERNELS.get(type(op))
+        return None if kernel is None else partial(kernel, op, out, *inputs)

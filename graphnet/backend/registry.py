@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from graphnet import config
 from graphnet.backend.base import Backend
+from graphnet.backend.naive import NaiveBackend
 from graphnet.backend.numpy import NumpyBackend
 from graphnet.errors import ArgumentError
 
-_BACKENDS: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend}
+_BACKENDS: dict[str, Callable[[], Backend]] = {"naive": NaiveBackend, "numpy": NumpyBackend}
 
 
 def backend_names() -> list[str]:

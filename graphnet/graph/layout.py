@@ -41,9 +41,9 @@ def memory_order(node: Node, inputs: Sequence[np.ndarray]) -> AxisOrder:
     return tuple(range(node.ndim))
 
 
-def in_order(flat: np.ndarray, shape: Sequence[int], order: AxisOrder) -> np.ndarray:
+def in_order(flat: np.ndarray, shape: Sequence[int], order: Sequence[int]) -> np.ndarray:
     """One-dimensional memory as an array of `shape` whose axes lie in `order`."""
-    if order == tuple(range(len(order))):
+    if list(order) == list(range(len(order))):
         return flat.reshape(shape)
     return flat.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
+from graphnet.graph.layout import in_order
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import as_rows
@@ -33,6 +34,7 @@ class Pooling(Op):
     padding: Sides
     ceil_mode: bool
     axis: int
+    layout_free: ClassVar[bool] = True
 
     @property
     def window(self) -> Window:
@@ -81,7 +83,7 @@ class MaxPooling(Pooling):
         self, x: np.ndarray, y: np.ndarray, work: tuple[np.ndarray, ...]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """For each position in the window: 1 where it is its window's first maximum, else 0; and scratch beside it."""
-        is_first, is_open, part = work
+        is_first, is_open, part = (lying_like(y, scratch) for scratch in work)
         is_open.fill(True)
         masks, opens, parts = (self._regions(x, array) for array in (is_first, is_open, part))
         for (seen, maxima), (_, mask), (_, still_open), (_, beside) in zip(
@@ -242,7 +244,7 @@ class AvgPool2dGradient(AveragePooling):
         return (dy,)
 
     def compute(self, out: np.ndarray, dy: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        (share,) = work
+        share = lying_like(dy, work[0])
         sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (out, dy))
         np.divide(dy, self._divisor(sizes, counts, out.dtype, out.ndim), out=share)
         if not self._tiles(out, dy):
@@ -252,6 +254,14 @@ class AvgPool2dGradient(AveragePooling):
                 np.add(total, windows, out=total)
             else:
                 np.copyto(total, windows)
+
+
+def lying_like(x: np.ndarray, scratch: np.ndarray) -> np.ndarray:
+    """Row-major scratch memory of x's shape with its axes in the order that x's have in memory.
+
+    NumPy runs through operands of different orders several times as slowly.
+    """
+    return in_order(scratch.reshape(-1), x.shape, sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis])))
 
 
 @lru_cache(maxsize=1024)

@@ -21,6 +21,7 @@ class Cast(Op):
     """The same values in another dtype. The gradient is cast back."""
 
     dtype: np.dtype
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_dtype(self.dtype)
@@ -38,6 +39,7 @@ class Truncate(Op):
 
     dtype: np.dtype
     can_fail: ClassVar[bool] = True
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_dtype(self.dtype)

@@ -19,7 +19,7 @@ from graphnet.errors import RewriteError
 from graphnet.graph.graph import Graph, reapply
 from graphnet.graph.node import Node, Op
 from graphnet.graph.provenance import deriving
-from graphnet.ops.sources import Constant
+from graphnet.ops.sources import Constant, Input
 
 Bindings: TypeAlias = "dict[str, Node]"
 
@@ -154,14 +154,24 @@ class Context:
 
     graph: Graph
     original: dict[Node, Node]  # a node of this round, back to the graph's own node where it was rebuilt
+    fixed: dict[Node, bool] = field(default_factory=dict)
 
     def users(self, node: Node) -> list[Node]:
         """The nodes that read `node` in the graph as the round began; none for a node that the round made."""
         return self.graph.users.get(self.original.get(node, node), [])
 
-    def is_root(self, node: Node) -> bool:
-        """Whether the caller asked for this very node."""
-        return self.original.get(node, node) in self.graph.roots
+    def is_fixed(self, node: Node) -> bool:
+        """Whether only parameters and constants decide the value, so that it is the same for every element fed."""
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            unknown = [value for value in top.inputs if value not in self.fixed]
+            if top in self.fixed or not unknown:
+                self.fixed[top] = not isinstance(top.op, Input) and all(self.fixed[value] for value in top.inputs)
+                stack.pop()
+            else:
+                stack.extend(unknown)
+        return self.fixed[node]
 
 
 # -- log ---------------------------------------------------------------------------------------------------------------

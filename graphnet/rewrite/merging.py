@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphnet.graph.node import Node
+from graphnet.ops.gradient_control import CustomGradient, StopGradient
 from graphnet.ops.layout import Transpose, transpose
 from graphnet.ops.shaping import BroadcastTo, Cast, Contiguous, Reshape, Sum, broadcast_to, cast, reshape
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
@@ -83,7 +84,14 @@ def cast_of_widening_cast(x: Node, inner: Node, outer: Node) -> Node | None:
     return cast(x, outer.dtype) if exact and not rounds else None
 
 
+@rule(Apply((StopGradient, CustomGradient), name="node"))
+def gradients_are_built(node: Node) -> Node:
+    """stop_gradient(x), custom_gradient(x, ...)  -->  x    they matter to differentiation only"""
+    return node.inputs[0]
+
+
 MERGING: list[Rule] = [
+    gradients_are_built,
     reshape_of_reshape,
     reshape_to_itself,
     transpose_of_transpose,

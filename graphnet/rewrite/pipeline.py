@@ -5,19 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphnet.graph.graph import Graph
+from graphnet.rewrite.algebra import EXACT
+from graphnet.rewrite.algebra import FAST_MATH as INEXACT
 from graphnet.rewrite.driver import Log, Rule, rewrite
+from graphnet.rewrite.folding import FOLDING
 from graphnet.rewrite.materialize import materialize
+from graphnet.rewrite.merging import MERGING
+from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
+from graphnet.rewrite.stabilize import STABILIZE
 
-PIPELINE: list[tuple[str, list[Rule]]] = []
-FAST_MATH: list[Rule] = []
+SIMPLIFY: list[Rule] = [*FOLDING, *EXACT, *MERGING]
+
+PIPELINE: list[tuple[str, list[Rule]]] = [
+    ("stabilize", STABILIZE),
+    ("decompose", [*DECOMPOSE, *FOLD_NORMALIZATION]),
+    ("simplify", SIMPLIFY),
+]
 
 
 def apply_pipeline(graph: Graph, backend_rules: Sequence[Rule], log: Log, *, optimize: bool, fast_math: bool) -> Graph:
     """`graph` after every pass. Without `optimize` only what running it needs is done."""
     if optimize:
         for name, rules in PIPELINE:
-            graph = rewrite(graph, [*rules, *(FAST_MATH if fast_math else [])], log, name)
-        graph = rewrite(graph, backend_rules, log, "for the backend")
+            graph = rewrite(graph, rules, log, name)
+        if fast_math:
+            graph = rewrite(graph, [*INEXACT, *SIMPLIFY], log, "fast math")
+        if backend_rules:
+            graph = rewrite(graph, [*backend_rules, *MERGING], log, "for the backend")
     before, graph = graph, materialize(graph)
     log.passes.append(("materialize", before, graph))
     return graph
