@@ -48,6 +48,16 @@ from graphnet.ops.indexing import embedding, gather, index_add, one_hot, scatter
 from graphnet.ops.joining import concatenate, pad, repeat, stack, tile
 from graphnet.ops.layout import diagonal, expand_dims, flatten, moveaxis, squeeze, swapaxes, transpose
 from graphnet.ops.linear import linear, matmul
+from graphnet.ops.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    multi_margin_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
 from graphnet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from graphnet.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphnet.ops.powers import power
@@ -105,6 +115,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy_with_logits",
     "broadcast_to",
     "cast",
     "ceil",
@@ -117,6 +128,7 @@ __all__ = [
     "conv2d",
     "conv_transpose2d",
     "cos",
+    "cross_entropy",
     "cumsum",
     "custom_gradient",
     "diagonal",
@@ -142,12 +154,14 @@ __all__ = [
     "greater",
     "greater_equal",
     "group_norm",
+    "huber_loss",
     "index_add",
     "input",
     "instance_norm",
     "interpolate",
     "isfinite",
     "isnan",
+    "l1_loss",
     "layer_norm",
     "leaky_relu",
     "less",
@@ -172,8 +186,11 @@ __all__ = [
     "min",
     "minimum",
     "moveaxis",
+    "mse_loss",
+    "multi_margin_loss",
     "multiply",
     "negative",
+    "nll_loss",
     "not_equal",
     "one_hot",
     "pad",
@@ -194,6 +211,7 @@ __all__ = [
     "sign",
     "silu",
     "sin",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "split",

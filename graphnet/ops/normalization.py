@@ -141,7 +141,7 @@ def group_norm(
     node = _batch(x, "group_norm")
     channels = node.shape[1]
     if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups != 0:
-        raise ArgumentError(f"group_norm: num_groups {num_groups!r} does not divide {channels} channels, got {node.type}")
+        raise ArgumentError(f"group_norm: num_groups {num_groups!r} must divide the {channels} channels of {node.type}")
     grouped = reshape(node, (node.shape[0], num_groups, channels // num_groups, *node.shape[2:]))
     y = Standardize(tuple(range(2, grouped.ndim)), float(eps))(grouped)
     return _affine(reshape(y, node.shape), weight, bias, (channels,), "group_norm")
