@@ -1,5 +1,6 @@
 """graphnet: a static graph compiler for deep learning on the CPU. The public names, nothing else."""
 
+from graphnet import nn, optim, training
 from graphnet.autodiff import gradients
 from graphnet.compiler import compile
 from graphnet.errors import (
@@ -10,6 +11,7 @@ from graphnet.errors import (
     FeedError,
     GradientError,
     GraphnetError,
+    MissingExtraError,
     PlanError,
     RewriteError,
     ShapeError,
@@ -99,6 +101,7 @@ __all__ = [
     "Generator",
     "GradientError",
     "GraphnetError",
+    "MissingExtraError",
     "Node",
     "Parameter",
     "PlanError",
@@ -191,8 +194,10 @@ __all__ = [
     "multiply",
     "negative",
     "nll_loss",
+    "nn",
     "not_equal",
     "one_hot",
+    "optim",
     "pad",
     "parameter",
     "power",
@@ -228,6 +233,7 @@ __all__ = [
     "tan",
     "tanh",
     "tile",
+    "training",
     "transpose",
     "upsample",
     "var",

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from numpy.typing import ArrayLike
+
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.nn.linear import refuse
 from graphnet.nn.module import Module
 from graphnet.ops.losses import cross_entropy, mse_loss
+from graphnet.ops.sources import Parameter
 
 _REDUCTIONS = ("mean", "sum", "none")
 
 
 class CrossEntropyLoss(Module):
-    """-log softmax(input)[target]: input (N, classes, ...), target (N, ...) class numbers, or probabilities."""
+    """-log softmax(input)[target]: input (N, classes, ...), target (N, ...) class numbers, or probabilities.
+
+    weight: one factor a class, kept as a buffer.
+    """
+
+    weight: Parameter | None
 
     def __init__(
         self,
-        weight: None = None,
+        weight: ArrayLike | None = None,
         size_average: None = None,
         ignore_index: int = -100,
         reduce: None = None,
@@ -24,19 +32,14 @@ class CrossEntropyLoss(Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        for argument, value in (("weight", weight), ("size_average", size_average), ("reduce", reduce)):
-            refuse("CrossEntropyLoss", argument, value, None)
+        for argument, value in (("size_average", size_average), ("reduce", reduce)):
+            refuse("CrossEntropyLoss", argument, value, None, "it is deprecated; use reduction")
+        self.register_buffer("weight", weight)
         self.reduction = _checked_reduction("CrossEntropyLoss", reduction)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def forward(self, input: Node, target: Node) -> Node:
-        return cross_entropy(
-            input,
-            target,
-            reduction=self.reduction,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing,
-        )
+        return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
 class MSELoss(Module):
@@ -45,7 +48,7 @@ class MSELoss(Module):
     def __init__(self, size_average: None = None, reduce: None = None, reduction: str = "mean") -> None:
         super().__init__()
         for argument, value in (("size_average", size_average), ("reduce", reduce)):
-            refuse("MSELoss", argument, value, None)
+            refuse("MSELoss", argument, value, None, "it is deprecated; use reduction")
         self.reduction = _checked_reduction("MSELoss", reduction)
 
     def forward(self, input: Node, target: Node) -> Node:

@@ -107,7 +107,7 @@ def _whole(argument: str, value: object, least: int) -> int:
 
 
 def _checked_arrays(source: np.ndarray | Sequence[np.ndarray]) -> Batch:
-    arrays = (source,) if isinstance(source, np.ndarray) else tuple(source)
+    arrays = tuple(source) if isinstance(source, (tuple, list)) else (source,)
     if not arrays:
         raise DataError("DataLoader: got no arrays")
     for position, array in enumerate(arrays):

@@ -73,7 +73,7 @@ def test_fifty_steps_follow_torchs_losses(net, kind, dtype):
         wanted = torch.nn.functional.cross_entropy(twin(torch.tensor(array)), torch.tensor(target))
         wanted.backward()
         rival.step()
-        assert float(step(array, target)) == pytest.approx(float(wanted), rel=TOLERANCE[dtype]), t
+        assert float(step(array, target)) == pytest.approx(wanted.item(), rel=TOLERANCE[dtype]), t
     for name, value in twin.state_dict().items():
         np.testing.assert_allclose(model.state_dict()[name], value.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 

@@ -62,7 +62,7 @@ def test_a_generator_function_makes_its_own_batches_each_epoch():
         (lambda: DataLoader(()), DataError, "no arrays"),
         (lambda: DataLoader((X, ["a"] * 10)), DataError, "array 1 must be a NumPy array .*, got list"),
         (lambda: DataLoader((X, np.array(["a"] * 10))), DataError, "array 1 must be a NumPy array of numbers"),
-        (lambda: DataLoader(np.float64(3)), TypeError, ""),
+        (lambda: DataLoader(3.0), DataError, "array 0 must be a NumPy array .*, got float"),
         (lambda: DataLoader((np.where(X == 7, np.nan, X), Y)), DataError, r"array 0 holds nan at index \(3, 1\)"),
         (lambda: DataLoader((X, Y), batch_size=0), ArgumentError, "batch_size must be an integer >= 1"),
         (lambda: DataLoader((X, Y), batch_size=2.5), ArgumentError, "batch_size"),

@@ -72,9 +72,8 @@ def test_a_generator_is_as_good_as_arrays():
         for start in range(0, 90, 40):
             yield x[start : start + 40], y[start : start + 40]
 
-    ours, theirs = _trainer(), _trainer()
-    first = ours.fit(DataLoader(batches), epochs=2, progress=False)
-    second = theirs.fit(DataLoader((x, y), batch_size=40), epochs=2, progress=False)
+    first = _trainer().fit(DataLoader(batches), epochs=2, progress=False)
+    second = _trainer().fit(DataLoader((x, y), batch_size=40), epochs=2, progress=False)
     assert first.rows == second.rows
 
 
