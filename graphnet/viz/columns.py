@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from graphnet.graph.provenance import BACKWARD, FORWARD, UPDATE
-from graphnet.viz.diagram import INPUT, OUTPUT, Box, Diagram
+from graphnet.viz.diagram import OUTPUT, Box, Diagram
 
 MAX_COLUMNS = 6
 
@@ -69,19 +69,12 @@ def lanes_of(diagram: Diagram) -> dict[str, int]:
 
 def blocks_of(diagram: Diagram) -> dict[str, str]:
     """For each box, the box that leads its block: the first of its outermost layer, or of what it belongs to."""
-    leaders: dict[str, str] = {}
-    for wanted in ((FORWARD,), (BACKWARD, UPDATE, INPUT, OUTPUT)):
-        for key, box in diagram.boxes.items():
-            if box.layer and box.role in wanted:
-                leaders.setdefault(box.layer[0], key)
-    blocks = {key: leaders[box.layer[0]] for key, box in diagram.boxes.items() if box.layer}
-    lines: dict[str, str] = {}
-    for key, box in diagram.boxes.items():
-        if box.role == FORWARD and key not in blocks:
-            blocks[key] = lines.setdefault(_line(box), key)
-    for key, box in diagram.boxes.items():
-        if key not in blocks and box.role in (BACKWARD, UPDATE):
-            blocks[key] = lines.setdefault(_line(box), key)
+    leaders: dict[tuple[str, ...] | str, str] = {}
+    blocks: dict[str, str] = {}
+    forward_first = sorted(diagram.boxes.items(), key=lambda entry: entry[1].role != FORWARD)
+    for key, box in forward_first:
+        if box.layer or box.role in (FORWARD, BACKWARD, UPDATE):
+            blocks[key] = leaders.setdefault(box.layer[:1] or _line(box), key)
     for arrow in diagram.arrows:
         for key, other in ((arrow.source, arrow.target), (arrow.target, arrow.source)):
             if key not in blocks and other in blocks:

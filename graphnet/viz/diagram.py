@@ -103,7 +103,7 @@ def diagram(
     arrows = _arrows(order, boxes, parts)
     _add_outputs(outputs, boxes, arrows, parts)
     arrows = _without_shared(boxes, arrows)
-    return Diagram(title, _notes(order, nbytes, seconds), boxes, arrows)
+    return Diagram(title, _notes(order, seconds), boxes, arrows)
 
 
 def type_text(of: TensorType) -> str:
@@ -199,7 +199,7 @@ def _inline_texts(box: Box, parts: Parts) -> list[str]:
 def _cost_lines(box: Box, nbytes: Mapping[Node, int], seconds: Mapping[Node, float]) -> list[str]:
     texts = []
     if any(node in nbytes for node in box.nodes):
-        texts.append(bytes_text(sum(nbytes.get(node, 0) for node in box.nodes)))
+        texts.append(bytes_text(sum(nbytes.get(node, 0) for node in box.nodes)) + " of arena")
     if any(node in seconds for node in box.nodes):
         texts.append(time_text(sum(seconds.get(node, 0.0) for node in box.nodes)))
     return [", ".join(texts)] if texts else []
@@ -250,14 +250,10 @@ def _add_outputs(outputs: Mapping[str, Node], boxes: dict[str, Box], arrows: lis
             arrows.append(Arrow(parts.home[base], key, role, [type_text(node.type)]))
 
 
-def _notes(
-    order: Sequence[Node], nbytes: Mapping[Node, int] | None, seconds: Mapping[Node, float] | None
-) -> list[str]:
+def _notes(order: Sequence[Node], seconds: Mapping[Node, float] | None) -> list[str]:
     operations = sum(1 for node in order if node.inputs and not node.op.is_view)
     trained = [node.value.size for node in order if isinstance(node, Parameter) and node.requires_grad]
     notes = [f"{operations:,} operations", f"{sum(trained):,} trainable parameters"]
-    if nbytes:
-        notes.append(f"{bytes_text(sum(nbytes.values()))} written by all steps")
     if seconds:
         notes.append(f"{time_text(sum(seconds.values()))} a run")
     return notes

@@ -78,7 +78,8 @@ def placed_bytes(diagram: Diagram, form: str) -> bytes:
         width = text_width(text, LABEL_SIZE)
         place = _pinned(layout, x + width / 2, y - LABEL_SIZE / 3, width, LABEL_SIZE)
         graph.node(f"text{number}", label=f"<{_html(text, LABEL_SIZE)}>", shape="plaintext", **place)
-    content: bytes = graph.pipe(format=form, neato_no_op=2)
+    # quiet: neato complains of every label that its own fonts set wider than we estimated, by a fraction of a point.
+    content: bytes = graph.pipe(format=form, neato_no_op=2, quiet=True)
     return content
 
 

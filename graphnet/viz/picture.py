@@ -8,7 +8,9 @@ from pathlib import Path
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
-from graphnet.viz.diagram import Diagram, diagram
+from graphnet.profile import Profile
+from graphnet.program import Program
+from graphnet.viz.diagram import Diagram, bytes_text, diagram
 from graphnet.viz.dot import dot_source, placed_bytes
 from graphnet.viz.svg import svg_text
 
@@ -25,18 +27,20 @@ def draw(
     detail: str = "ops",
     nbytes: Mapping[Node, int] | None = None,
     seconds: Mapping[Node, float] | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Draw what `outputs` and `updates` depend on into `path`; its suffix says the format. The path is given back.
 
-    detail: "layers", "ops" or "nodes", from coarse to fine. nbytes, seconds: what to write on each node.
+    detail: "layers", "ops" or "nodes", from coarse to fine. nbytes, seconds: what to write on each node;
+    notes: what to write under the title.
     Raises `ArgumentError` for another suffix, a folder that does not exist, a picture of too many boxes to be looked
     at, and for PNG and PDF where the program `dot` of Graphviz is not installed; SVG and DOT need no program.
     """
     target = Path(path)
-    form = target.suffix.removeprefix(".").lower()
-    _check(target, form)
+    form = check_target(target)
     named = _named(outputs)
     picture = diagram(named, updates, title=title or target.stem, detail=detail, nbytes=nbytes, seconds=seconds)
+    picture.notes += notes
     if len(picture.boxes) > _MOST_BOXES:
         raise ArgumentError(
             f"a picture of {len(picture.boxes):,} boxes is no use to anybody (at most {_MOST_BOXES:,}); "
@@ -44,6 +48,29 @@ def draw(
         )
     target.write_bytes(rendered(picture, form))
     return target
+
+
+def draw_program(
+    program: Program,
+    path: str | Path,
+    *,
+    title: str = "",
+    detail: str = "ops",
+    profile: Profile | None = None,
+) -> Path:
+    """Draw a compiled step with the bytes of the arena that each step writes and, from a `profile`, its time.
+
+    A step that writes over an input, or into a parameter or result, takes no bytes of the arena.
+    """
+    plan, graph = program.plan, program.graph
+    nbytes = {node: plan.slots[node].nbytes if node in plan.slots else 0 for node in plan.schedule.steps}
+    nbytes |= {node: 0 for node in plan.reused}
+    for node, slots in plan.scratch.items():
+        nbytes[node] += sum(slot.nbytes for slot in slots)
+    seconds = dict(zip(profile.steps, profile.seconds, strict=True)) if profile else None
+    notes = [f"arena {bytes_text(plan.peak_bytes)}"]
+    return draw(list(graph.outputs), path, updates=graph.updates, title=title, detail=detail,
+                nbytes=nbytes, seconds=seconds, notes=notes)  # fmt: skip
 
 
 def rendered(picture: Diagram, form: str) -> bytes:
@@ -56,9 +83,11 @@ def rendered(picture: Diagram, form: str) -> bytes:
     return placed_bytes(picture, form)
 
 
-def _check(target: Path, form: str) -> None:
-    if form not in FORMATS:
-        endings = ", ".join(f".{known}" for known in FORMATS)
+def check_target(target: Path, formats: Sequence[str] = FORMATS) -> str:
+    """The format that the suffix of `target` names. Raises `ArgumentError` where no file of it can be written there."""
+    form = target.suffix.removeprefix(".").lower()
+    if form not in formats:
+        endings = ", ".join(f".{known}" for known in formats)
         raise ArgumentError(f"the picture's file must end in {endings}, got {target.name!r}")
     if not target.parent.is_dir():
         raise ArgumentError(f"there is no folder {str(target.parent)!r} to put {target.name!r} into")
@@ -67,6 +96,7 @@ def _check(target: Path, form: str) -> None:
             f"a .{form} picture needs the program 'dot' of Graphviz, which is not installed "
             "(graphviz.org, or your system's package 'graphviz'); without it, .svg and .dot can be written"
         )
+    return form
 
 
 def _named(outputs: Node | Sequence[Node] | Mapping[str, Node]) -> dict[str, Node]:
@@ -74,4 +104,5 @@ def _named(outputs: Node | Sequence[Node] | Mapping[str, Node]) -> dict[str, Nod
         return {"output": outputs}
     if isinstance(outputs, Mapping):
         return dict(outputs)
-    return {f"output {position}": node for position, node in enumerate(outputs)}
+    listed = list(outputs)
+    return {"output" if len(listed) == 1 else f"output {position}": node for position, node in enumerate(listed)}

@@ -1,0 +1,61 @@
+"""The command line `graphnet`: train, predict, draw, bench, inspect.
+
+What the user got wrong is one line on standard error and exit code 2; an interrupt is silent, exit code 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from graphnet.cli import bench, draw, inspect, predict, train
+from graphnet.errors import GraphnetError
+
+USER_ERROR, INTERRUPTED = 2, 130
+_COMMANDS = (train, predict, draw, bench, inspect)
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output has read enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (GraphnetError, OSError) as error:
+        print(f"graphnet {options.command}: error: {_one_line(error)}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="graphnet", description="Train, run, draw, measure and inspect networks compiled for CPUs.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        name = module.__name__.rsplit(".", 1)[-1]
+        summary = (module.__doc__ or "").splitlines()[0]
+        sub = commands.add_parser(name, help=summary, description=module.__doc__)
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser

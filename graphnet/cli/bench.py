@@ -1,0 +1,228 @@
+"""Measure naive, unplanned and compiled training steps on the same work: median, spread, ratio."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphnet.cli import values
+from graphnet.cli.models import add_model, find_model
+from graphnet.errors import ArgumentError, GraphnetError
+
+if TYPE_CHECKING:
+    from graphnet.cli.measuring import Call, Times
+
+RIVALS = ("naive", "unplanned", "compiled")
+KERNELS = ("conv2d",)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The same work as several rivals do it; the last is the one that the others are compared with."""
+
+    title: str
+    calls: Mapping[str, Call]
+    peak_bytes: Mapping[str, int]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `graphnet bench`."""
+    add_model(parser, optional=True)
+    parser.add_argument("--kernel", choices=KERNELS, help="instead of a model: a convolution and both its gradients")
+    parser.add_argument("--batch-size", type=values.whole(1), default=8, help="examples a step (default: 8)")
+    names = ",".join(RIVALS)
+    parser.add_argument("--against", type=_rivals, default=RIVALS, metavar="LIST", help=f"of {names} (default: all)")
+    parser.add_argument("--rounds", type=values.whole(1), default=30, help="turns of each rival (default: 30)")
+    parser.add_argument("--naive-rounds", type=values.whole(1), help="turns of naive (default: 3; 1 for a kernel)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write bench.txt, bench.json and bench.png there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there (.png, .svg or .pdf)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare the results of all rivals, then their times."""
+    from graphnet.cli.measuring import machine, take_turns
+
+    if (options.model is None) == (options.kernel is None):
+        raise ArgumentError("name either a MODEL or a --kernel to measure")
+    files = _files(options)
+    match = _kernel_match(options) if options.kernel else _model_match(options)
+    naive_rounds = options.naive_rounds or (1 if options.kernel else 3)
+    rounds = {name: min(naive_rounds, options.rounds) if name == "naive" else options.rounds for name in match.calls}
+    times = take_turns(match.calls, rounds, _tell)
+    _tell("")
+    report = {"title": match.title, "machine": machine(), "rivals": _figures(match, times)}
+    text = _table(report)
+    print(text)
+    if "text" in files:
+        files["text"].write_text(text + "\n", encoding="utf-8")
+    if "json" in files:
+        files["json"].write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if "picture" in files:
+        _draw(report, files["picture"])
+    for path in files.values():
+        print(path)
+
+
+def _rivals(text: str) -> tuple[str, ...]:
+    """Reads `naive,compiled`; the compiled step always takes part, since all others are compared with it."""
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in named if name not in RIVALS]
+    if unknown or not named:
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(RIVALS)}, got {text!r}")
+    return tuple(name for name in RIVALS if name in named or name == RIVALS[-1])
+
+
+def _files(options: argparse.Namespace) -> dict[str, Path]:
+    """Where to write what, checked before the work."""
+    from graphnet.extras import extra
+
+    files: dict[str, Path] = {}
+    if options.out:
+        folder = values.make_folder(options.out)
+        files = {"text": folder / "bench.txt", "json": folder / "bench.json", "picture": folder / "bench.png"}
+    if options.json:
+        files["json"] = options.json
+    if options.picture:
+        files["picture"] = options.picture
+    for path in files.values():
+        if not path.parent.is_dir():
+            raise ArgumentError(f"there is no folder {str(path.parent)!r} to put {path.name!r} into")
+    if "picture" in files:
+        extra("matplotlib.figure")
+        if files["picture"].suffix not in (".png", ".svg", ".pdf"):
+            raise ArgumentError(f"--picture must end in .png, .svg or .pdf, got {str(options.picture)!r}")
+    return files
+
+
+def _model_match(options: argparse.Namespace) -> Match:
+    """A training step of one model, from the same weights on the same batch, as each rival runs it."""
+    from graphnet.cli.data import random_batch
+    from graphnet.cli.steps import training_graph
+
+    file = find_model(options.model)
+    settings: dict[str, dict[str, Any]] = {
+        "naive": {"backend": "naive"},
+        "unplanned": {"backend": "numpy", "rewrite": False, "reuse": False},
+        "compiled": {},
+    }
+    graphs = {name: training_graph(file) for name in options.against}
+    steps = {name: graph.compile(**settings[name]) for name, graph in graphs.items()}
+    batch = random_batch(file.input_shape, graphs["compiled"].classes, options.batch_size)
+    results = {}
+    for name, step in steps.items():
+        _tell(f"checking {name}")
+        loss = step(*batch)
+        results[name] = {"loss": loss, **graphs[name].model.state_dict()}
+    _check_same(results)
+    peaks = {name: step.plan.peak_bytes for name, step in steps.items()}
+    calls: dict[str, Call] = {name: lambda step=step: step(*batch) for name, step in steps.items()}  # type: ignore[misc]
+    return Match(f"{file.name}, a training step, batches of {options.batch_size}", calls, peaks)
+
+
+def _kernel_match(options: argparse.Namespace) -> Match:
+    """(8, 16, 32, 32) * (32, 16, 3, 3): the convolution and its gradients by images and filters."""
+    import numpy as np
+
+    from graphnet.autodiff import gradients
+    from graphnet.compiler import compile
+    from graphnet.ops.convolution import conv2d
+    from graphnet.ops.sources import input
+
+    images, filters = input("images", (8, 16, 32, 32)), input("filters", (32, 16, 3, 3))
+    result = conv2d(images, filters)
+    dy = input("dy", result.shape)
+    outputs = {"result": result}
+    outputs["images"], outputs["filters"] = gradients((result * dy).sum(), [images, filters])
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(node.type.static_shape).astype(np.float32) for node in (images, filters, dy)]
+    names = [name for name in options.against if name != "unplanned"]
+    functions = {
+        name: compile([images, filters, dy], outputs, backend="naive" if name == "naive" else None) for name in names
+    }
+    results = {}
+    for name, function in functions.items():
+        _tell(f"checking {name}")
+        results[name] = function(*arrays)
+    _check_same(results)
+    calls: dict[str, Call] = {name: lambda f=f: f(*arrays) for name, f in functions.items()}  # type: ignore[misc]
+    peaks = {name: function.plan.peak_bytes for name, function in functions.items()}
+    return Match("conv2d and both its gradients, (8, 16, 32, 32) * (32, 16, 3, 3)", calls, peaks)
+
+
+def _check_same(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `GraphnetError` unless all rivals gave the same, up to rounding: faster and wrong is no figure."""
+    import numpy as np
+
+    wanted = results[RIVALS[-1]]
+    for rival, got in results.items():
+        for name, array in got.items():
+            scale = float(np.abs(wanted[name]).max(initial=1e-6))
+            if not np.allclose(array, wanted[name], rtol=0, atol=2e-3 * scale):
+                raise GraphnetError(f"{rival} and {RIVALS[-1]} disagree on {name}: nothing was measured")
+
+
+def _figures(match: Match, times: Mapping[str, Times]) -> dict[str, Any]:
+    fastest = times[RIVALS[-1]].median
+    return {
+        name: {
+            "median_seconds": measured.median,
+            "quartiles_seconds": measured.quartiles,
+            "ratio": measured.median / fastest,
+            "peak_bytes": match.peak_bytes[name],
+            "seconds": measured.seconds,
+        }
+        for name, measured in times.items()
+    }
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    on = report["machine"]
+    lines = [
+        report["title"],
+        f"{on['processor']}, {on['cores']} cores; numpy {on['numpy']} with {on['blas']}, threads {on['blas_threads']}",
+        f"{'':10} {'median':>12} {'half of all between':>28} {'rounds':>7} {'arena bytes':>14} {'times compiled':>15}",
+    ]
+    for name, row in report["rivals"].items():
+        lower, upper = (f"{seconds * 1e3:,.3f}" for seconds in row["quartiles_seconds"])
+        lines.append(
+            f"{name:10} {row['median_seconds'] * 1e3:>9,.3f} ms {f'{lower} and {upper} ms':>28} "
+            f"{len(row['seconds']):>7} {row['peak_bytes']:>14,} {row['ratio']:>15,.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _draw(report: Mapping[str, Any], path: Path) -> None:
+    """Bars of the medians, on a logarithmic scale, with the quartiles as whiskers."""
+    from graphnet.extras import extra
+
+    rows = report["rivals"]
+    names = list(rows)
+    medians = [rows[name]["median_seconds"] * 1e3 for name in names]
+    spread = [
+        [abs(rows[name]["quartiles_seconds"][side] * 1e3 - median) for name, median in zip(names, medians, strict=True)]
+        for side in (0, 1)
+    ]
+    figure = extra("matplotlib.figure").Figure(figsize=(7, 1.2 + 0.7 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(names, medians, xerr=spread, color="#93c5fd", edgecolor="#1d4ed8", capsize=4)
+    ratios = [rows[name]["ratio"] for name in names]
+    labels = [f"{median:,.2f} ms, {ratio:,.1f} times" for median, ratio in zip(medians, ratios, strict=True)]
+    axes.bar_label(bars, labels, padding=6)
+    axes.set_xscale("log")
+    axes.set_xlim(right=max(medians) * 30)
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds (median and quartiles)")
+    axes.set_title(report["title"], fontsize=11)
+    figure.savefig(path, dpi=150)
+
+
+def _tell(text: str) -> None:
+    """What goes on now, on a terminal's last line."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,65 @@
+"""Values of options, checked as they are read; errors name the option, what was expected and what came."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from graphnet.errors import ArgumentError
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Reads an integer of at least `least`."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
+        return value
+
+    return read
+
+
+def positive(text: str) -> float:
+    """Reads a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def backend(text: str) -> str:
+    """Reads the name of a backend."""
+    from graphnet.backend.registry import backend_names
+
+    if text not in backend_names():
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(backend_names())}, got {text!r}")
+    return text
+
+
+def optimizer(text: str) -> str:
+    """Reads the name of an optimizer, in any case: `adamw` is `AdamW`."""
+    from graphnet import optim
+
+    classes = [name for name in optim.__all__ if isinstance(getattr(optim, name), type)]
+    known = {name.lower(): name for name in classes if name not in ("Optimizer", "Schedule")}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(known.values())}, got {text!r}")
+    return known[text.lower()]
+
+
+def make_folder(path: Path) -> Path:
+    """`path` as a folder, made where it is not there. Raises `ArgumentError` where a file is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ArgumentError(f"{str(path)!r} cannot be a folder: a file is in the way") from None
+    return path
