@@ -5,6 +5,7 @@
                        4 the memory map; 5 generated code
     GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
                        inputs unchanged, and freed bytes filled with NaN
+    OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def debug() -> int:
 def check() -> int:
     """How much compiling and running check, 0 to 2. Raises `ArgumentError` for any other value of GRAPHNET_CHECK."""
     return _level("GRAPHNET_CHECK", MAX_CHECK)
+
+
+def blas_threads() -> str:
+    """What OMP_NUM_THREADS says, for reports of measurements; "" where it leaves the number to the BLAS library."""
+    return os.environ.get("OMP_NUM_THREADS", "").strip()
 
 
 def _level(variable: str, highest: int) -> int:

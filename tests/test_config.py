@@ -8,7 +8,7 @@ from graphnet.errors import ArgumentError
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for variable in ("GRAPHNET_BACKEND", "GRAPHNET_DEBUG", "GRAPHNET_CHECK"):
+    for variable in ("GRAPHNET_BACKEND", "GRAPHNET_DEBUG", "GRAPHNET_CHECK", "OMP_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -49,3 +49,9 @@ def test_an_unknown_backend_names_the_variable_and_the_choices(monkeypatch):
     monkeypatch.setenv("GRAPHNET_BACKEND", "cuda")
     with pytest.raises(ArgumentError, match="GRAPHNET_BACKEND must be one of naive, numpy, not 'cuda'"):
         config.backend(known=("numpy", "naive"))
+
+
+def test_the_threads_of_blas_are_reported_as_they_are_set(monkeypatch):
+    assert config.blas_threads() == ""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert config.blas_threads() == "2"
