@@ -157,6 +157,8 @@ def tile(x: NodeLike, reps: int | Sequence[int]) -> Node:
     ndim = max(node.ndim, len(counts))
     counts = [1] * (ndim - len(counts)) + counts
     shape: list[Size] = [*[1] * (ndim - node.ndim), *node.shape]
+    if counts == [1] * ndim:
+        return reshape(node, shape)
     spread = broadcast_to(reshape(node, _interleave([1] * ndim, shape)), _interleave(counts, shape))
     return reshape(spread, [n * count for n, count in zip(shape, counts, strict=True)])
 

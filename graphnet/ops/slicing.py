@@ -163,7 +163,7 @@ def _complete(node: Node, items: tuple[Any, ...]) -> list[Any]:
     """The index with `...` and the missing axes at the end written out as full slices."""
     for item in items:
         if isinstance(item, bool | np.bool_) or not (
-            item is None or item is Ellipsis or isinstance(item, slice | Dim) or hasattr(item, "__index__")
+            item is None or item is Ellipsis or isinstance(item, slice | Dim) or _is_integer(item)
         ):
             raise ArgumentError(
                 f"index {item!r} of {node.type}: expected integers, slices, None or '...'"
@@ -178,6 +178,11 @@ def _complete(node: Node, items: tuple[Any, ...]) -> list[Any]:
     full = [slice(None)] * (node.ndim - used)
     place = dots[0] if dots else len(items)
     return [*items[:place], *full, *items[place + len(dots) :]]
+
+
+def _is_integer(item: Any) -> bool:
+    """Arrays of one integer have `__index__` too, but they ask for another kind of indexing."""
+    return hasattr(item, "__index__") and not (isinstance(item, np.ndarray) and item.ndim)
 
 
 def _position(node: Node, item: Any, axis: int, size: Size) -> Size:
