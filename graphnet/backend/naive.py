@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphnet.graph.node import Op
-from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.linear import Matmul
 from graphnet.ops.pooling import (
     AveragePooling,
@@ -71,56 +71,60 @@ def _matrix(a: np.ndarray, batch: tuple[int, ...]) -> list[list[Any]]:
 def conv2d(op: Conv2d, out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
     """y[n, o, h, v] = sum over c, i, j of x[n, c, h*stride + i*dilation - top, ...] * w[o, c, i, j]."""
     pixels, weights = x.tolist(), w.tolist()
-    images, channels, height, width = out.shape
-    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
+    for n, o, h, v in product(*map(range, out.shape)):
+        first = _first_channel(op, o, w.shape)
         total = 0.0
-        for c, channel, i, j, row, column in _taps(op, o, h, v, x.shape, w.shape):
-            total += pixels[n][channel][row][column] * weights[o][c][i][j]
+        for c in range(w.shape[1]):
+            for i in range(w.shape[2]):
+                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
+                for j in range(w.shape[3]):
+                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
+                    if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+                        total += pixels[n][first + c][row][column] * weights[o][c][i][j]
         out[n, o, h, v] = total
 
 
 @computes(Conv2dInputGradient)
 def conv2d_input_gradient(op: Conv2dInputGradient, out: np.ndarray, dy: np.ndarray, w: np.ndarray) -> None:
     """dx[n, c, h*stride + i*dilation - top, ...] += dy[n, o, h, v] * w[o, c, i, j]."""
-    images, channels, height, width = dy.shape
-    total, gradients, weights = np.zeros(out.shape).tolist(), dy.tolist(), w.tolist()
-    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
-        for c, channel, i, j, row, column in _taps(op, o, h, v, out.shape, w.shape):
-            total[n][channel][row][column] += gradients[n][o][h][v] * weights[o][c][i][j]
+    total, gradients, weights = _zeros(out.shape), dy.tolist(), w.tolist()
+    for n, o, h, v in product(*map(range, dy.shape)):
+        first = _first_channel(op, o, w.shape)
+        for c in range(w.shape[1]):
+            for i in range(w.shape[2]):
+                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
+                for j in range(w.shape[3]):
+                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
+                    if 0 <= row < out.shape[2] and 0 <= column < out.shape[3]:
+                        total[n][first + c][row][column] += gradients[n][o][h][v] * weights[o][c][i][j]
     out[...] = total
 
 
 @computes(Conv2dFilterGradient)
 def conv2d_filter_gradient(op: Conv2dFilterGradient, out: np.ndarray, x: np.ndarray, dy: np.ndarray) -> None:
     """dw[o, c, i, j] += dy[n, o, h, v] * x[n, c, h*stride + i*dilation - top, ...]."""
-    images, channels, height, width = dy.shape
-    total, gradients, pixels = np.zeros(out.shape).tolist(), dy.tolist(), x.tolist()
-    for n, o, h, v in product(range(images), range(channels), range(height), range(width)):
-        for c, channel, i, j, row, column in _taps(op, o, h, v, x.shape, out.shape):
-            total[o][c][i][j] += gradients[n][o][h][v] * pixels[n][channel][row][column]
+    total, gradients, pixels = _zeros(out.shape), dy.tolist(), x.tolist()
+    for n, o, h, v in product(*map(range, dy.shape)):
+        first = _first_channel(op, o, out.shape)
+        for c in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
+                for j in range(out.shape[3]):
+                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
+                    if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+                        total[o][c][i][j] += gradients[n][o][h][v] * pixels[n][first + c][row][column]
     out[...] = total
 
 
-def _taps(
-    op: Conv2d | Conv2dInputGradient | Conv2dFilterGradient,
-    o: int,
-    h: int,
-    v: int,
-    input_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """The elements of the input that output (o, h, v) sees: its weight's (c, i, j), then (channel, row, column)."""
-    outputs, channels, kernel_height, kernel_width = weight_shape
-    first_channel = o // (outputs // op.groups) * channels
-    for c in range(channels):
-        for i in range(kernel_height):
-            row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
-            if not 0 <= row < input_shape[2]:
-                continue
-            for j in range(kernel_width):
-                column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
-                if 0 <= column < input_shape[3]:
-                    yield c, first_channel + c, i, j, row, column
+def _first_channel(op: Convolution, o: int, weight_shape: tuple[int, ...]) -> int:
+    """The first input channel of the group that output channel `o` belongs to."""
+    outputs, channels = weight_shape[:2]
+    return o // (outputs // op.groups) * channels
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    """Nested lists of 0.0, to add to."""
+    return np.zeros(shape).tolist()
 
 
 # -- pooling --------------------------------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, x: np.ndarray, y
     """dx at the first maximum of each window += the window's dy."""
     for image in _images(out, op.axis):
         pixels, gradients = x[image].tolist(), dy[image].tolist()
-        total = np.zeros(x[image].shape).tolist()
+        total = _zeros(x[image].shape)
         for h, v in np.ndindex(dy[image].shape):
             place = _first_maximum(op, h, v, pixels, x[image].shape)
             if place is not None:
@@ -174,7 +178,7 @@ def avg_pool2d(op: AvgPool2d, out: np.ndarray, x: np.ndarray) -> None:
 def avg_pool2d_gradient(op: AvgPool2dGradient, out: np.ndarray, dy: np.ndarray) -> None:
     """dx at each element of a window += the window's dy over its divisor."""
     for image in _images(out, op.axis):
-        gradients, total = dy[image].tolist(), np.zeros(out[image].shape).tolist()
+        gradients, total = dy[image].tolist(), _zeros(out[image].shape)
         for h, v in np.ndindex(dy[image].shape):
             for row, column in _window(op, h, v, out[image].shape):
                 total[row][column] += gradients[h][v] / _divisor(op, h, v, out[image].shape)
@@ -240,7 +244,7 @@ def adaptive_avg_pool2d(op: AdaptiveAvgPool2d, out: np.ndarray, x: np.ndarray) -
 @computes(AdaptiveAvgPool2dGradient)
 def adaptive_avg_pool2d_gradient(op: AdaptiveAvgPool2dGradient, out: np.ndarray, dy: np.ndarray) -> None:
     """dx at each element of a window += the window's dy over the number of its elements."""
-    total, gradients = np.zeros(out.shape).tolist(), dy.tolist()
+    total, gradients = _zeros(out.shape), dy.tolist()
     for (n, c), (h, rows), (v, columns) in product(np.ndindex(out.shape[:2]), *_ranges(out, dy)):
         for row in rows:
             for column in columns:

@@ -50,14 +50,18 @@ class Pooling(Op):
     def _resized(self, x: TensorType, sizes: Sizes) -> TensorType:
         return x.with_shape((*x.shape[: self.axis], *sizes, *x.shape[self.axis + 2 :]))
 
-    def _regions(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each position in the window: what it sees of x, and the windows in y that see it, as views."""
+    def _regions(self, images: Sequence[np.ndarray], windows: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """For each position in the window: what it sees of each of `images`, then those of `windows` that see it.
+
+        All are views; `images` have the shape of the input, `windows` that of the output.
+        """
         before = (slice(None),) * self.axis
-        sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (x, y))
-        return [
-            (x[(*before, offset.input_rows, offset.input_columns)], y[(*before, offset.rows, offset.columns)])
-            for offset in self.window.offsets(sizes, counts)
-        ]
+        sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (images[0], windows[0]))
+        regions = []
+        for _, _, rows, columns, input_rows, input_columns in self.window.offsets(sizes, counts):
+            inside, over = (*before, input_rows, input_columns), (*before, rows, columns)
+            regions.append([*(image[inside] for image in images), *(window[over] for window in windows)])
+        return regions
 
     def _tiles(self, x: np.ndarray, y: np.ndarray) -> bool:
         """Whether every element of x lies in exactly one window."""
@@ -80,19 +84,19 @@ class MaxPooling(Pooling):
         return (y.with_dtype("bool"), y.with_dtype("bool"), y)
 
     def _first_maxima(
-        self, x: np.ndarray, y: np.ndarray, work: tuple[np.ndarray, ...]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each position in the window: 1 where it is its window's first maximum, else 0; and scratch beside it."""
+        self, x: np.ndarray, y: np.ndarray, image: np.ndarray, windows: np.ndarray, work: tuple[np.ndarray, ...]
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """For each position in the window: 1 where it is its window's first maximum, else 0; then what it sees of
+        `image`, those of `windows` that see it, and scratch beside these."""
         is_first, is_open, part = (lying_like(y, scratch) for scratch in work)
         is_open.fill(True)
-        masks, opens, parts = (self._regions(x, array) for array in (is_first, is_open, part))
-        for (seen, maxima), (_, mask), (_, still_open), (_, beside) in zip(
-            self._regions(x, y), masks, opens, parts, strict=True
+        for seen, image_seen, maxima, mask, still_open, beside, given in self._regions(
+            (x, image), (y, is_first, is_open, part, windows)
         ):
             np.equal(seen, maxima, out=mask)
             np.logical_and(mask, still_open, out=mask)
             np.greater(still_open, mask, out=still_open)
-            yield mask.view(np.int8), beside
+            yield mask.view(np.int8), image_seen, given, beside
 
 
 class MaxPool2d(MaxPooling):
@@ -112,7 +116,7 @@ class MaxPool2d(MaxPooling):
         return [MaxPool2dGradient(**self.attributes)(x, node, dy) if x.type.is_float else None]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        regions = self._regions(x, out)
+        regions = self._regions((x,), (out,))
         if all(windows.shape == out.shape for _, windows in regions):
             np.copyto(out, regions.pop(0)[0])
         else:
@@ -144,13 +148,15 @@ class MaxPool2dGradient(MaxPooling):
         bits = _BITS[out.dtype.itemsize]
         if not self._tiles(out, dy):
             out.fill(0)
-        regions = self._regions(out, dy)
-        for (total, given), (mask, part) in zip(regions, self._first_maxima(x, y, work), strict=True):
-            if self.window.overlaps:
-                np.multiply(given.view(bits), mask, out=part.view(bits))
+        overlaps = self.window.overlaps
+        for mask, total, given, part in self._first_maxima(x, y, out, dy, work):
+            chosen = part.view(bits)
+            np.copyto(chosen, mask)
+            if overlaps:
+                np.multiply(given.view(bits), chosen, out=chosen)
                 np.add(total, part, out=total)
             else:
-                np.multiply(given.view(bits), mask, out=total.view(bits))
+                np.multiply(given.view(bits), chosen, out=total.view(bits))
 
 
 class MaxPool2dGather(MaxPooling):
@@ -177,9 +183,10 @@ class MaxPool2dGather(MaxPooling):
     ) -> None:
         bits = _BITS[out.dtype.itemsize]
         out.fill(0)
-        regions = self._regions(values, out)
-        for (seen, windows), (mask, part) in zip(regions, self._first_maxima(x, y, work), strict=True):
-            np.multiply(seen.view(bits), mask, out=part.view(bits))
+        for mask, seen, windows, part in self._first_maxima(x, y, values, out, work):
+            chosen = part.view(bits)
+            np.copyto(chosen, mask)
+            np.multiply(seen.view(bits), chosen, out=chosen)
             np.add(windows, part, out=windows)
 
 
@@ -212,7 +219,7 @@ class AvgPool2d(AveragePooling):
         return [AvgPool2dGradient(**self.attributes, size=self._sizes(x.type))(dy)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        regions = self._regions(x, out)
+        regions = self._regions((x,), (out,))
         if all(windows.shape == out.shape for _, windows in regions):
             np.copyto(out, regions.pop(0)[0])
         else:
@@ -249,8 +256,9 @@ class AvgPool2dGradient(AveragePooling):
         np.divide(dy, self._divisor(sizes, counts, out.dtype, out.ndim), out=share)
         if not self._tiles(out, dy):
             out.fill(0)
-        for total, windows in self._regions(out, share):
-            if self.window.overlaps:
+        overlaps = self.window.overlaps
+        for total, windows in self._regions((out,), (share,)):
+            if overlaps:
                 np.add(total, windows, out=total)
             else:
                 np.copyto(total, windows)
@@ -261,7 +269,8 @@ def lying_like(x: np.ndarray, scratch: np.ndarray) -> np.ndarray:
 
     NumPy runs through operands of different orders several times as slowly.
     """
-    return in_order(scratch.reshape(-1), x.shape, sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis])))
+    order = sorted(range(x.ndim), key=lambda axis: (x.shape[axis] != 1, -abs(x.strides[axis])))
+    return in_order(scratch.reshape(-1), x.shape, order)
 
 
 @lru_cache(maxsize=1024)

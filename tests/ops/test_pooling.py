@@ -1,0 +1,110 @@
+"""Pooling: what it refuses and how it says so, named sizes, ties by eye, and both orders of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphnet as gn
+from graphnet.graph.types import type_of
+from graphnet.ops.evaluate import apply_op, evaluate
+from graphnet.ops.pooling import AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGradient
+
+X = gn.input("x", (1, 2, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: gn.max_pool2d(X, 7), gn.ShapeError, r"a kernel of \(7, 7\) is larger than its input of \(6, 6\)"),
+        (lambda: gn.avg_pool2d(X, (2, 9), padding=(0, 1)), gn.ShapeError, r"\(6, 8\), \(6, 6\) before padding"),
+        (lambda: gn.max_pool2d(gn.input("v", (6, 6)), 2), gn.ShapeError, r"4 dimensions .* got shape \(6, 6\)"),
+        (lambda: gn.max_pool1d(X, 2), gn.ShapeError, "max_pool1d's input to have 3 dimensions"),
+        (lambda: gn.max_pool2d(X, 2, padding=2), gn.ArgumentError, r"padding \(2, 2\) must be at most half"),
+        (lambda: gn.max_pool2d(X, 0), gn.ArgumentError, "kernel_size must be an integer >= 1 or a pair of them, got 0"),
+        (lambda: gn.max_pool2d(X, 2, stride=0), gn.ArgumentError, "stride must be"),
+        (lambda: gn.max_pool2d(X, 2, dilation=0), gn.ArgumentError, "dilation must be"),
+        (lambda: gn.avg_pool2d(X, 2, divisor_override=0), gn.ArgumentError, "divisor_override must be"),
+        (lambda: gn.max_pool2d(gn.input("b", (1, 1, 4, 4), "bool"), 2), gn.DtypeError, "expected floats or integers"),
+        (lambda: gn.avg_pool2d(gn.input("i", (1, 1, 4, 4), "int64"), 2), gn.DtypeError, "expected floats"),
+        (lambda: gn.adaptive_avg_pool2d(X, 0), gn.ArgumentError, "output_size must be at least 1"),
+        (lambda: gn.adaptive_avg_pool2d(X, (1, 2, 3)), gn.ArgumentError, "output_size must be an integer >= 1, None"),
+        (lambda: gn.upsample(X, 0), gn.ArgumentError, "scale_factor must be an integer >= 1"),
+        (lambda: gn.upsample(X, 1.5), gn.ArgumentError, "scale_factor must be an integer >= 1"),
+        (lambda: gn.interpolate(X, scale_factor=2, mode="bilinear"), gn.ArgumentError, "mode must be 'nearest'"),
+        (lambda: gn.interpolate(X), gn.ArgumentError, "either size or scale_factor"),
+        (lambda: gn.interpolate(X, size=9), gn.ArgumentError, "whole multiple"),
+    ],
+)
+def test_mistakes_are_named(build: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        build()
+
+
+def test_named_sizes_go_through_exact_arithmetic() -> None:
+    n, h, w = gn.Dim("N"), gn.Dim("H"), gn.Dim("W")
+    x = gn.input("images", ("N", 3, "H", "W"))
+    assert gn.max_pool2d(x, 2).shape == (n, 3, (h - 2) // 2 + 1, (w - 2) // 2 + 1)
+    assert gn.avg_pool2d(x, 3, 1, 1).shape == x.shape
+    assert gn.adaptive_avg_pool2d(x, (None, 2)).shape == (n, 3, h, 2)
+    assert gn.upsample(x, (2, 3)).shape == (n, 3, h * 2, w * 3)
+    for y in (gn.max_pool2d(x, 3, 2, 1), gn.avg_pool2d(x, 2), gn.adaptive_avg_pool2d(x, 3), gn.upsample(x, 2)):
+        (gradient,) = gn.gradients(gn.sum(y * y), [x])
+        assert gradient.shape == x.shape
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (2, 3, 1), (3, 1, 1), (2, 5, 1)])
+def test_ceil_mode_counts_the_same_windows_named_and_numbered(
+    size: int, kernel: int, stride: int, padding: int
+) -> None:
+    named = gn.max_pool2d(gn.input("x", (1, 1, "H", 8)), kernel, stride, padding, ceil_mode=True).type
+    last_start = size + padding - 1
+    count = -(-(size + 2 * padding - kernel) // stride) + 1
+    count -= (count - 1) * stride > last_start
+    assert named.bind({"H": size}).shape[2] == count
+
+
+def test_a_tie_gives_everything_to_the_first_maximum() -> None:
+    x = gn.input("ties", (1, 1, 2, 4), "float64")
+    y = gn.max_pool2d(x, 2)
+    (gradient,) = gn.gradients(gn.sum(y * np.array([[[[3.0, 5.0]]]])), [x])
+    values = np.array([[[[1.0, 1.0, 0.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]])
+    assert evaluate([gradient], {x: values})[0].tolist() == [[[[3.0, 0.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0]]]]
+
+
+def test_an_infinite_gradient_stays_where_it_belongs() -> None:
+    op = MaxPool2dGradient((2, 2), (2, 2), ((0, 0), (0, 0)), False, 2, (1, 1))
+    x = np.array([[[[1.0, 2.0], [3.0, 0.0]]]])
+    found = apply_op(op, x, np.array([[[[3.0]]]]), np.array([[[[np.inf]]]]))
+    assert found.tolist() == [[[[0.0, 0.0], [np.inf, 0.0]]]]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (2, 3, 0)])
+def test_a_batch_may_lie_last(kernel: int, stride: int, padding: int) -> None:
+    """As an axis order of the op, and as an order in memory: the same numbers."""
+    around = ((padding, padding), (padding, padding))
+    x = np.random.default_rng(0).random((3, 2, 7, 8))
+    moved = np.ascontiguousarray(x.transpose(1, 2, 3, 0))
+    for name in ("max", "avg"):
+        results = []
+        for array, axis in ((x, 2), (moved, 1)):
+            geometry = ((kernel, kernel), (stride, stride), around, False, axis)
+            op = MaxPool2d(*geometry, (1, 1)) if name == "max" else AvgPool2d(*geometry, False, None)
+            y = apply_op(op, array)
+            if name == "max":
+                dx = apply_op(MaxPool2dGradient(*geometry, (1, 1)), array, y, np.sin(y))
+            else:
+                dx = apply_op(AvgPool2dGradient(*geometry, False, None, array.shape[axis : axis + 2]), np.sin(y))
+            results.append((y, dx))
+        for first, last in zip(*results, strict=True):
+            np.testing.assert_array_equal(first, last.transpose(3, 0, 1, 2))
+    op = MaxPool2dGradient((kernel,) * 2, (stride,) * 2, around, False, 2, (1, 1))
+    y = apply_op(MaxPool2d(*op.attributes.values()), x)
+    in_memory = [a.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) for a in (x, y, np.sin(y))]
+    work = tuple(np.empty(t.static_shape, t.dtype) for t in op.workspace(*map(type_of, in_memory)))
+    out = np.empty((2, 7, 8, 3)).transpose(3, 0, 1, 2)
+    op.compute(out, *in_memory, work=work)
+    np.testing.assert_array_equal(out, apply_op(op, x, y, np.sin(y)))
