@@ -71,7 +71,7 @@ def _painters(options: argparse.Namespace) -> dict[str, Callable[[Path], object]
         program = step.specialize(N=size)
         profile = step.profile(*random_batch(file.input_shape, graph.classes, size)) if options.profile else None
         title = f"{file.name}: a training step as compiled, batches of {size}"
-        return draw_program(program, path, title=title, detail=detail, profile=profile)
+        return draw_program(program, path, title=title, detail=detail, profile=profile, names=["loss"])
 
     def memory(path: Path) -> object:
         plan = graph.compile(backend=options.backend).specialize(N=size).plan

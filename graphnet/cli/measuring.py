@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from graphnet import config
+
 Call = Callable[[], object]
 _BURST_SECONDS = 0.02  # a rival faster than this is timed over several calls in a row
 
@@ -77,7 +79,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        "blas_threads": os.environ.get("OMP_NUM_THREADS", "as BLAS decides"),
+        "blas_threads": config.blas_threads() or "as BLAS decides",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",

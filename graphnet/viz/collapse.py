@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphnet.graph.node import Node
-from graphnet.graph.provenance import UPDATE
+from graphnet.graph.provenance import BACKWARD, FORWARD, UPDATE
 from graphnet.graph.traversal import users
 from graphnet.ops.sources import Assign, Constant, Parameter, SizeOf
 
@@ -43,14 +43,15 @@ class Parts:
 
 def parts_of(order: Sequence[Node], detail: str) -> Parts:
     """The boxes for `order` at a level of detail: "nodes", "ops" or "layers"."""
+    roles = _roles(order)
     if detail == "nodes":
         parts = Parts(folded=lambda node: False)
         for node in order:
-            parts.add(node, node, _role(node), node.provenance.scope)
+            parts.add(node, node, roles[node], node.provenance.scope)
         return parts
     parts = Parts(folded=lambda node: True)
-    targets = _update_targets(order)
-    unscoped = _unscoped_groups(order) if detail == "layers" else {}
+    targets = _update_targets(order, roles)
+    unscoped = _unscoped_groups(order, roles) if detail == "layers" else {}
     for node in order:
         if node.op.is_view or isinstance(node.op, (Constant, SizeOf)) or isinstance(node, Parameter):
             continue
@@ -59,19 +60,30 @@ def parts_of(order: Sequence[Node], detail: str) -> Parts:
             title, layer = _update_text(targets[node], detail)
             parts.add((UPDATE, layer if detail == "layers" else targets[node]), node, UPDATE, layer, title)
         elif detail == "ops" or not node.inputs:
-            parts.add(node, node, _role(node), scope)
+            parts.add(node, node, roles[node], scope)
         elif scope:
-            parts.add((_role(node), scope), node, _role(node), scope)
+            parts.add((roles[node], scope), node, roles[node], scope)
         else:
-            parts.add(unscoped[node], node, _role(node), ())
+            parts.add(unscoped[node], node, roles[node], ())
     return parts
 
 
-def _role(node: Node) -> str:
-    return UPDATE if isinstance(node.op, Assign) else node.provenance.role
+def _roles(order: Sequence[Node]) -> dict[Node, str]:
+    """The part of the step that each node belongs to: of the update only what nothing else in the step reads.
+
+    Rewriting may merge what the forward pass and an update both need, a batch's mean for instance.
+    """
+    readers = users(order)
+    roles: dict[Node, str] = {}
+    for node in reversed(order):
+        roles[node] = UPDATE if isinstance(node.op, Assign) else node.provenance.role
+        if roles[node] == UPDATE and not isinstance(node.op, Assign):
+            others = {roles[reader] for reader in readers[node]} - {UPDATE}
+            roles[node] = FORWARD if FORWARD in others else BACKWARD if BACKWARD in others else UPDATE
+    return roles
 
 
-def _update_targets(order: Sequence[Node]) -> dict[Node, tuple[Parameter, ...]]:
+def _update_targets(order: Sequence[Node], roles: Mapping[Node, str]) -> dict[Node, tuple[Parameter, ...]]:
     """For each node of the update part, the parameters that its box updates; () for what several updates share.
 
     A moment belongs to the trained parameter whose update alone reads it; a step counter, which all read, to none.
@@ -88,11 +100,14 @@ def _update_targets(order: Sequence[Node]) -> dict[Node, tuple[Parameter, ...]]:
             owners[position] = 0
     found: dict[Node, tuple[Parameter, ...]] = {}
     for node in order:
-        if _role(node) != UPDATE or isinstance(node, Parameter):
+        if roles[node] != UPDATE or isinstance(node, Parameter):
             continue
-        owned = {owners[i] for i in _bits(masks[node])}
-        owner = owned.pop() if len(owned) == 1 else 0
-        found[node] = tuple(_target(assigns[i]) for i in _bits(owner))
+        owned = 0
+        for position in _bits(masks[node]):
+            owned |= owners[position]
+        targets = tuple(_target(assigns[i]) for i in _bits(owned))
+        is_of_one_layer = len({_layer(target) for target in targets}) == 1 and len(targets) < len(assigns)
+        found[node] = targets if len(targets) == 1 or is_of_one_layer else ()
     return found
 
 
@@ -122,6 +137,11 @@ def _target(node: Node) -> Parameter:
     return target
 
 
+def _layer(target: Parameter) -> tuple[str, ...] | Parameter:
+    """The layer of a parameter; one outside all layers stands for itself."""
+    return target.provenance.scope or target
+
+
 def _update_text(targets: tuple[Parameter, ...], detail: str) -> tuple[str, tuple[str, ...]]:
     """The title of an update's box and the layer it is drawn in: the one that the parameter belongs to."""
     if not targets:
@@ -133,7 +153,7 @@ def _update_text(targets: tuple[Parameter, ...], detail: str) -> tuple[str, tupl
     return f"update {', '.join(target.name.split('.')[-1] if layer else target.name for target in trained)}", layer
 
 
-def _unscoped_groups(order: Sequence[Node]) -> dict[Node, int]:
+def _unscoped_groups(order: Sequence[Node], roles: Mapping[Node, str]) -> dict[Node, int]:
     """Nodes outside every layer, those of one role that are joined by arrows together (by networkx)."""
     import networkx
 
@@ -143,7 +163,7 @@ def _unscoped_groups(order: Sequence[Node]) -> dict[Node, int]:
             continue
         graph.add_node(node)
         for value in node.inputs:
-            if value.inputs and not value.provenance.scope and _role(value) == _role(node):
+            if value.inputs and not value.provenance.scope and roles[value] == roles[node]:
                 graph.add_edge(value, node)
     components = networkx.connected_components(graph)
     return {node: position for position, component in enumerate(components) for node in component}

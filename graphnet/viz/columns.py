@@ -93,7 +93,8 @@ def columns_of(diagram: Diagram, columns: int) -> list[list[list[str]]]:
     members: dict[str, list[str]] = {}
     for key, block in blocks.items():
         members.setdefault(block, []).append(key)
-    order = sorted(members, key=lambda block: (diagram.boxes[block].role == UPDATE, ranks[block]))
+    last = {block: max(ranks[key] for key in keys if lanes[key] == lanes[block]) for block, keys in members.items()}
+    order = sorted(members, key=lambda block: (diagram.boxes[block].role == UPDATE, last[block]))
     heights = [_height(diagram, members[block], lanes) for block in order]
     total, filled = sum(heights), 0.0
     folded: list[list[list[str]]] = [[] for _ in range(columns)]

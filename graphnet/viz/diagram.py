@@ -23,7 +23,7 @@ from graphnet.viz.collapse import SHARED, Parts, parts_of
 INPUT, OUTPUT = "input", "output"
 DETAILS = ("layers", "ops", "nodes")
 TIMES = "\N{MULTIPLICATION SIGN}"
-DEFAULTS = (0, 1, "", "zeros", "constant")
+DEFAULTS = (0, 1, -100, "", "zeros", "constant", "mean")
 MAX_INLINE = 4
 MAX_LABELS = 2
 
@@ -147,7 +147,8 @@ def _box(key: str, nodes: list[Node], parts: Parts, detail: str) -> Box:
     names = list(dict.fromkeys(node.op.name for node in nodes if not node.op.is_view))
     more = len(names) - MAX_INLINE
     lines = [", ".join(names[:MAX_INLINE]) + (f" and {more} more" if more > 0 else "")]
-    return Box(key, layer[-1] if layer else names[-1], role, layer, nodes, lines, tip)
+    # Outside all layers the longest name says most: softmax_cross_entropy, not the divide after it.
+    return Box(key, layer[-1] if layer else max(names, key=len), role, layer, nodes, lines, tip)
 
 
 def _drop_common_layer(boxes: Mapping[str, Box]) -> None:
@@ -164,11 +165,20 @@ def _attributes_text(node: Node, *, everything: bool) -> str:
     for name, value in node.op.attributes.items():
         if isinstance(value, TensorType) or (not everything and _says_nothing(name, value)):
             continue
-        is_sizes = isinstance(value, tuple) and value and all(isinstance(item, (int, Dim)) for item in value)
-        text = _sizes_text(value) if is_sizes and not name.startswith("ax") else shown(value)
-        texts.append(f"{name} {text}")
+        if name == "axis" and "kernel" in node.op.attributes:  # where a window lies says its kernel
+            continue
+        texts.append(f"{name} {shown(value) if name.startswith('ax') else _value_text(value)}")
     joined = ", ".join(texts)
     return joined if len(joined) <= 44 else f"{joined[:43]}…"
+
+
+def _value_text(value: Any) -> str:
+    """A field's value; sizes with multiplication signs, and a padding that is the same on both sides as one number."""
+    if isinstance(value, tuple) and value and all(isinstance(pair, tuple) and len(set(pair)) == 1 for pair in value):
+        value = tuple(pair[0] for pair in value)
+    if isinstance(value, tuple) and value and all(isinstance(item, (int, Dim)) for item in value):
+        return _sizes_text(value)
+    return shown(value)
 
 
 def _says_nothing(name: str, value: Any) -> bool:
@@ -176,7 +186,7 @@ def _says_nothing(name: str, value: Any) -> bool:
         return False
     if isinstance(value, tuple):
         return all(_says_nothing("", item) for item in value)
-    return value is None or value is False or (isinstance(value, (int, str)) and value in DEFAULTS)
+    return value is None or value is False or (isinstance(value, (int, float, str)) and value in DEFAULTS)
 
 
 def _inline_texts(box: Box, parts: Parts) -> list[str]:

@@ -17,7 +17,7 @@ from graphnet.viz.svg import document, words
 
 LEFT, TOP, WIDTH, HEIGHT, BELOW = 74.0, 78.0, 1000.0, 520.0, 46.0
 LABEL = 9.0
-MARKS = 8
+MARKS = 10  # on an axis, at most
 
 
 def draw_memory(plan: Plan, path: str | Path, *, title: str = "") -> Path:
@@ -90,17 +90,20 @@ def _legend() -> list[str]:
     return parts
 
 
+def _between_marks(end: int, choices: list[int]) -> int:
+    """The smallest distance that keeps the marks from 0 to `end` few."""
+    return next(choice for choice in choices if choice * MARKS >= end)
+
+
 def _axes(plan: Plan) -> list[str]:
     bottom = TOP + HEIGHT
     parts = [f'<path d="M{LEFT},{TOP} V{bottom} H{LEFT + WIDTH}" fill="none" stroke="{TEXT}"/>']
-    for mark in range(MARKS + 1):
-        offset = plan.peak_bytes * mark / MARKS
+    for offset in range(0, plan.peak_bytes + 1, _between_marks(plan.peak_bytes, [1 << power for power in range(60)])):
         y = _y(plan, offset)
         parts.append(f'<path d="M{LEFT - 4},{y:.1f} H{LEFT + WIDTH}" stroke="#e5e7eb"/>')
         parts.append(words(LEFT - 8, y + 3, bytes_text(offset), LABEL, anchor="end"))
     steps = len(plan.schedule.steps)
-    for mark in range(MARKS + 1):
-        step = round(steps * mark / MARKS)
+    for step in range(0, steps + 1, _between_marks(steps, [d * 10**power for power in range(12) for d in (1, 2, 5)])):
         parts.append(words(_x(plan, step), bottom + 15, str(step), LABEL, anchor="middle"))
     parts.append(words(LEFT + WIDTH / 2, bottom + 32, "step of the schedule", 10, anchor="middle"))
     return parts

@@ -57,10 +57,12 @@ def draw_program(
     title: str = "",
     detail: str = "ops",
     profile: Profile | None = None,
+    names: Sequence[str] = (),
 ) -> Path:
     """Draw a compiled step with the bytes of the arena that each step writes and, from a `profile`, its time.
 
-    A step that writes over an input, or into a parameter or result, takes no bytes of the arena.
+    A step that writes over an input, or into a parameter or result, takes no bytes of the arena. names: those of the
+    outputs, in their order.
     """
     plan, graph = program.plan, program.graph
     nbytes = {node: plan.slots[node].nbytes if node in plan.slots else 0 for node in plan.schedule.steps}
@@ -69,7 +71,8 @@ def draw_program(
         nbytes[node] += sum(slot.nbytes for slot in slots)
     seconds = dict(zip(profile.steps, profile.seconds, strict=True)) if profile else None
     notes = [f"arena {bytes_text(plan.peak_bytes)}"]
-    return draw(list(graph.outputs), path, updates=graph.updates, title=title, detail=detail,
+    outputs = dict(zip(names, graph.outputs, strict=True)) if names else list(graph.outputs)
+    return draw(outputs, path, updates=graph.updates, title=title, detail=detail,
                 nbytes=nbytes, seconds=seconds, notes=notes)  # fmt: skip
 
 
