@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, dataclass_transform
 from weakref import WeakValueDictionary
 
@@ -26,9 +26,12 @@ from graphnet.graph.types import TensorType
 class _Declared:
     """Makes every subclass a frozen dataclass, so that an op is written as its typed fields and its verbs."""
 
+    field_names: ClassVar[tuple[str, ...]] = ()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(frozen=True, eq=False, repr=False)(cls)
+        cls.field_names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
 
 
 class Op(_Declared):
@@ -41,12 +44,14 @@ class Op(_Declared):
 
     `inplace` are the inputs whose bytes the planner may give to `out`, where it knows their last reader.
     `layout_free` says that `compute` is right, and no slower, for an `out` whose axes lie in memory in any order.
+    `elementwise` says that `compute` is right for any piece of `out`, given the pieces of its broadcast inputs.
     `can_fail` says that `compute` may raise for some data; such steps run before any parameter changes.
     """
 
     inplace: ClassVar[tuple[int, ...]] = ()
     can_fail: ClassVar[bool] = False
     layout_free: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
     node_class: ClassVar[type[Node]]
 
     def infer(self, *types: TensorType) -> TensorType:
@@ -81,32 +86,38 @@ class Op(_Declared):
     @property
     def attributes(self) -> dict[str, Any]:
         """The fields, in the order declared."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in self.field_names}
 
-    @cached_property
+    @property
     def identity(self) -> tuple[Any, ...]:
         """What makes two ops equal: class and fields, floats by their bits, arrays by their digest."""
-        return (type(self), *(_canonical(value) for value in self.attributes.values()))
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.identity)
+        known: tuple[Any, ...] | None = self.__dict__.get("_identity")
+        if known is None:
+            known = (type(self), *[_canonical(getattr(self, name)) for name in self.field_names])
+            self.__dict__["_identity"] = known  # past the frozen dataclass: a memo, not a field
+        return known
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self.identity == other.identity)  # type: ignore[attr-defined]
+        return self is other or (isinstance(other, Op) and self.identity == other.identity)
 
     def __hash__(self) -> int:
-        return self._hash
+        known: int | None = self.__dict__.get("_hash")
+        if known is None:
+            known = self.__dict__["_hash"] = hash(self.identity)
+        return known
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={shown(v)}' for k, v in self.attributes.items())})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(self.attributes.values())  # without what is cached: hashes differ between processes
 
     def bind(self, sizes: Mapping[str, int]) -> Op:
         """The same op with each named dimension in its fields replaced by its number."""
         attributes = self.attributes
         bound = {name: _bind(value, sizes) for name, value in attributes.items()}
         changed = {name: value for name, value in bound.items() if value is not attributes[name]}
-        return replace(self, **changed) if changed else self  # type: ignore[type-var]
+        return replace(self, **changed) if changed else self
 
     def __call__(self, *inputs: Node) -> Node:
         """The node that applies this op to `inputs`: the one already there, or a new one."""
@@ -148,6 +159,9 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.op!r}: {self.type}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _applied, (self.op, self.inputs)  # a copy is interned too; a deep copy of a parameter is a new one
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self!r} is symbolic: it has no truth value before a compiled function runs")
@@ -296,6 +310,10 @@ def _intern(op: Op, inputs: tuple[Node, ...]) -> Node:
         return node
 
 
+def _applied(op: Op, inputs: tuple[Node, ...]) -> Node:
+    return op(*inputs)
+
+
 def _located(error: GraphnetError, op: Op, inputs: Sequence[Node]) -> GraphnetError:
     """The same error, saying which op on which types, declared where."""
     given = ", ".join(str(value.type) for value in inputs)
@@ -311,7 +329,8 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(_canonical(item) for item in value)
     if isinstance(value, np.ndarray):
-        digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).digest()
+        content = value.tobytes()
+        digest = hashlib.blake2b(content, digest_size=16).digest() if len(content) > 16 else content
         return ("array", value.dtype.str, value.shape, digest)
     return value
 
@@ -342,7 +361,8 @@ def shown(value: Any) -> str:
 
 
 def _snake_case(name: str) -> str:
-    letters = [
-        f"_{c.lower()}" if c.isupper() and i and not name[i - 1].isupper() else c.lower() for i, c in enumerate(name)
-    ]
+    letters = list(name[0].lower())
+    for before, letter in pairwise(name):
+        starts_word = letter.isupper() and not before.isupper()
+        letters.append(f"_{letter.lower()}" if starts_word else letter.lower())
     return "".join(letters)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -69,9 +70,14 @@ def belongs_here(node: Node) -> None:
 def here() -> Provenance:
     """The user's line that is being executed, with the scope and role in force."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return Provenance(frame.f_code.co_filename, frame.f_lineno, _scope.get(), _role.get())
+
+
+@cache
+def _is_ours(file: str) -> bool:
+    return file.startswith(_PACKAGE)
 
 
 def current_location() -> str:

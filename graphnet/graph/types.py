@@ -15,11 +15,14 @@ from graphnet.graph.dims import Dim, Shape, Size, as_size, bind_size, dim_names,
 DtypeLike: TypeAlias = "str | np.dtype | type"
 
 _SUPPORTED = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+_SUPPORTED_DTYPES = frozenset(np.dtype(name) for name in _SUPPORTED)
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 
 
 def as_dtype(dtype: DtypeLike) -> np.dtype:
     """The NumPy dtype named; raises `DtypeError` for one that graphnet does not compute in."""
+    if isinstance(dtype, np.dtype) and dtype in _SUPPORTED_DTYPES:  # most calls; a dtype's name is slow to come by
+        return dtype
     try:
         found = np.dtype(dtype)
     except TypeError as error:
@@ -55,6 +58,11 @@ class TensorType:
         if not self.is_static:
             raise DimError(f"{self} still has named dimensions; a call with arrays binds them")
         return cast("tuple[int, ...]", self.shape)
+
+    @property
+    def static_size(self) -> int:
+        """The number of elements. Raises `DimError` where a name is not bound yet."""
+        return self.nbytes // self.dtype.itemsize
 
     @cached_property
     def nbytes(self) -> int:
@@ -155,7 +163,7 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int) -> tuple[int, ..
     if axes is None:
         return tuple(range(ndim))
     listed = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
-    normal = tuple(sorted(normalize_axis(axis, ndim) for axis in listed))  # type: ignore[arg-type]
+    normal = tuple(sorted(normalize_axis(axis, ndim) for axis in listed))
     if len(set(normal)) != len(normal):
         raise ShapeError(f"axes {listed} name an axis twice")
     return normal

@@ -22,6 +22,7 @@ class Cast(Op):
 
     dtype: np.dtype
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_dtype(self.dtype)
@@ -40,6 +41,7 @@ class Truncate(Op):
     dtype: np.dtype
     can_fail: ClassVar[bool] = True
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_dtype(self.dtype)
@@ -54,7 +56,9 @@ class Truncate(Op):
         fits, below = work
         limits = np.iinfo(self.dtype)
         # float(limits.max) may round up to the first value that does not fit, hence "<" on max + 1, which is exact.
-        np.greater(x, float(limits.min) - 1.0 if limits.bits < 53 else np.nextafter(float(limits.min), -np.inf), out=fits)
+        np.greater(
+            x, float(limits.min) - 1.0 if limits.bits < 53 else np.nextafter(float(limits.min), -np.inf), out=fits
+        )
         np.less(x, float(int(limits.max) + 1), out=below)
         np.logical_and(fits, below, out=fits)
         if not fits.all():
@@ -121,7 +125,7 @@ class Reshape(Op):
 
 
 class Contiguous(Op):
-    """A row-major copy of x. Rewriting puts it where a view cannot be a view, or where a kernel wants its rows whole."""
+    """A row-major copy of x, which rewriting puts where a view cannot be a view, or where a kernel wants whole rows."""
 
     def infer(self, x: TensorType) -> TensorType:
         return x
@@ -210,6 +214,8 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
 
     A Python number takes the dtype of the nodes and arrays beside it; a float beside integers makes them float32.
     """
+    if dtype is None and all(isinstance(v, Node) and v.dtype == values[0].dtype for v in values):  # type: ignore[union-attr]
+        return list(values)  # type: ignore[arg-type]
     typed = [v for v in values if isinstance(v, (Node, np.ndarray, np.generic))]
     weak = [v for v in values if not isinstance(v, (Node, np.ndarray, np.generic))]
     if dtype is None:

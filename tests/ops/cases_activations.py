@@ -55,6 +55,8 @@ CASES = [
     at_infinity("sigmoid", lambda x: gn.sigmoid(x), lambda x: torch.sigmoid(x)),
     at_infinity("log_sigmoid", lambda x: gn.log_sigmoid(x), lambda x: F.logsigmoid(x)),
     at_infinity("softplus", lambda x: gn.softplus(x), lambda x: F.softplus(x)),
+    Case("relu-large", lambda x: gn.relu(x), (Arg((3, 3000)),), torch=lambda x: F.relu(x), second=False),
+    Case("relu-large-transposed", lambda x: gn.relu(x.T), (Arg((3, 3000)),), torch=lambda x: F.relu(x.T), second=False),
     Case("relu-int", lambda x: gn.relu(x), (Arg((9,), "int64", -9, 9),), torch=lambda x: F.relu(x)),
     Case(
         "relu-nan",
