@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from graphnet import config
 from graphnet.backend.registry import get_backend
 from graphnet.errors import ArgumentError
-from graphnet.executable import Executable, Outputs, check_inputs, input_name
+from graphnet.executable import Executable, Outputs, check_inputs, check_outputs, input_name, listed
 from graphnet.graph.graph import Graph, reapply, rebuild
 from graphnet.graph.node import Node
 from graphnet.graph.text import graph_text
@@ -29,7 +29,7 @@ from graphnet.verify import verify_plan
 def compile(
     inputs: Node | Sequence[Node],
     outputs: Outputs,
-    updates: Iterable[Node] = (),
+    updates: Node | Iterable[Node] = (),
     *,
     backend: str | None = None,
     threads: int | None = None,
@@ -53,11 +53,12 @@ def compile(
     Raises `ArgumentError` for arguments that do not fit together; shape errors that need numbers come at that call.
     """
     given = check_inputs(inputs)
-    graph = collect_updates(_listed(outputs), updates)
+    wanted = check_outputs(outputs)
+    graph = collect_updates(listed(wanted), updates)
     _check_closed(graph, given)
     chosen = get_backend(backend)
     if threads is not None:
-        raise ArgumentError(f"the {chosen.name} backend has no threads of its own, so threads={threads!r} has no meaning")
+        raise ArgumentError(f"the {chosen.name} backend has no threads of its own: threads={threads!r} has no meaning")
     if check is not None and check not in (0, 1, 2):
         raise ArgumentError(f"check must be 0, 1, 2 or None, got {check!r}")
 
@@ -73,27 +74,15 @@ def compile(
         _tell(program)
         return program
 
-    return Executable(given, outputs, specialize, check)
+    return Executable(given, wanted, specialize, check)
 
 
-def _listed(outputs: Outputs) -> list[Node]:
-    if outputs is None:
-        return []
-    if isinstance(outputs, Node):
-        return [outputs]
-    listed = list(outputs.values() if isinstance(outputs, Mapping) else outputs)
-    for node in listed:
-        if not isinstance(node, Node):
-            raise ArgumentError(f"outputs must be graph nodes, got {type(node).__name__} {node!r}")
-    return listed
-
-
-def collect_updates(outputs: Sequence[Node], updates: Iterable[Node] = ()) -> Graph:
+def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()) -> Graph:
     """The graph of `outputs` with every assign node that they or `updates` reach as an update of the whole step.
 
     Inside expressions an assign node is its new value. Raises `ArgumentError` where a parameter would get two values.
     """
-    wanted = list(updates)
+    wanted = [updates] if isinstance(updates, Node) else list(updates)
     for node in wanted:
         if not isinstance(node, Node) or not isinstance(node.op, Assign):
             raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, got {node!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -45,7 +45,7 @@ class Executable:
         self._latest: Program | None = None
         self._lock = threading.RLock()
 
-    def __call__(self, *arrays: Any, **named: Any) -> Any:
+    def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used."""
         feeds = self._feeds(arrays, named)
         with self._lock:
@@ -56,9 +56,9 @@ class Executable:
             results = program.run_checked(feeds) if check >= 2 else program.run(feeds)
         return self._structured(results)
 
-    def specialize(self, sizes: Mapping[str, int] | None = None, **named: int) -> Program:
+    def specialize(self, sizes: Mapping[str, int] | None = None, /, **named: int) -> Program:
         """The program for these dimension sizes, compiled if it is not there yet: `step.specialize(N=64)`."""
-        wanted = {**(sizes or {}), **named}
+        wanted = {name: _count(name, size) for name, size in {**(sizes or {}), **named}.items()}
         known = frozenset().union(*(node.type.names() for node in self._inputs))
         if set(wanted) != known:
             raise DimError(f"expected a size for each of {sorted(known)}, got {sorted(wanted)}")
@@ -105,8 +105,10 @@ class Executable:
             ]
         )
 
-    def profile(self, *arrays: Any, repeats: int = 20, **named: Any) -> Profile:
+    def profile(self, /, *arrays: Any, repeats: int = 20, **named: Any) -> Profile:
         """Median time of each step for these arrays. Parameters are as before when it returns."""
+        if repeats < 1:
+            raise ArgumentError(f"repeats must be at least 1, got {repeats}")
         feeds = self._feeds(arrays, named)
         with self._lock:
             program = self._program(feeds)
@@ -164,8 +166,10 @@ class Executable:
             for axis, (size, came) in enumerate(zip(node.shape, array.shape, strict=True)):
                 wanted = _bound(name, size, sizes)
                 if wanted != came:
-                    said = f" ({', '.join(f'{n}={sizes[n]} from {first[n]}' for n in sorted(size.names()))})" if isinstance(size, Dim) else ""
-                    raise FeedError(self._misfit(name, node, array, f"axis {axis} should be {wanted}{said}, is {came}"))
+                    names = sorted(size.names()) if isinstance(size, Dim) else []
+                    said = ", ".join(f"{dim}={sizes[dim]} from {first[dim]}" for dim in names)
+                    problem = f"axis {axis} should be {wanted}{f' ({said})' if said else ''}, is {came}"
+                    raise FeedError(self._misfit(name, node, array, problem))
         program = self.specialize(sizes)
         self._by_shapes[tuple([array.shape for array in feeds])] = program
         return program
@@ -181,7 +185,7 @@ class Executable:
             return None
         if isinstance(self._outputs, Node):
             return results[0]
-        if isinstance(self._outputs, Mapping):
+        if isinstance(self._outputs, dict):
             return dict(zip(self._outputs, results, strict=True))
         return tuple(results) if isinstance(self._outputs, tuple) else results
 
@@ -203,15 +207,39 @@ def _converted(name: str, node: Node, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise FeedError(f"input {name!r} is declared {node.type}, got something that is no array: {error}{where}") from error
-    if array.dtype == node.dtype:
-        return array
+        problem = f"got something that is no array: {error}{where}"
+        raise FeedError(f"input {name!r} is declared {node.type}, {problem}") from error
+    if array.dtype.newbyteorder("=") == node.dtype:
+        return array.astype(node.dtype, copy=False)
     plain = not hasattr(value, "dtype")
-    if plain and (array.dtype.kind == node.dtype.kind or (array.dtype.kind in "iub" and node.type.is_float) or array.size == 0):
+    if plain and _fits(array, node.dtype):
         return array.astype(node.dtype)
-    nonfinite = node.type.is_integer and array.dtype.kind == "f" and not np.isfinite(array).all()
-    hint = "; it holds NaN or infinity, where integers are expected" if nonfinite else f'; convert it with .astype("{node.dtype.name}")'
+    hint = f'; convert it with .astype("{node.dtype.name}")'
+    if node.type.is_integer and array.dtype.kind == "f" and not np.isfinite(array).all():
+        hint = "; it holds NaN or infinity, where integers are expected"
+    elif plain and array.dtype.kind in "iuf" and (array.dtype.kind == "f") == node.type.is_float:
+        hint = f"; it holds numbers that do not fit {node.dtype.name}"
     raise FeedError(f"input {name!r} is declared {node.type}, got dtype {array.dtype.name}{hint}{where}")
+
+
+def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether Python's numbers, which have no dtype of their own, become `dtype` with nothing lost but precision."""
+    if array.size == 0:
+        return True
+    if dtype.kind in "iu" and array.dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return bool(limits.min <= int(array.min()) and int(array.max()) <= limits.max)
+    if dtype.kind == "f" and array.dtype.kind == "f":
+        finite = array[np.isfinite(array)]
+        return not finite.size or bool(np.abs(finite).max() <= np.finfo(dtype).max)
+    return array.dtype.kind == dtype.kind or (dtype.kind == "f" and array.dtype.kind in "iub")
+
+
+def _count(name: str, size: object) -> int:
+    """A dimension's size as an integer of at least 0. Raises `DimError`."""
+    if isinstance(size, bool) or not hasattr(size, "__index__") or size.__index__() < 0:
+        raise DimError(f"dimension {name!r} must be an integer of at least 0, got {size!r}")
+    return int(size.__index__())
 
 
 def input_name(node: Node) -> str:
@@ -222,6 +250,8 @@ def input_name(node: Node) -> str:
 
 def check_inputs(inputs: Any) -> list[Node]:
     """`inputs` as a list of input nodes with names of their own. Raises `ArgumentError`."""
+    if not isinstance(inputs, Iterable):
+        raise ArgumentError(f"compile takes inputs made with gn.input, got {inputs!r}")
     listed = [inputs] if isinstance(inputs, Node) else list(inputs)
     for node in listed:
         if not isinstance(node, Node) or not isinstance(node.op, Input):
@@ -231,3 +261,26 @@ def check_inputs(inputs: Any) -> list[Node]:
     if twice:
         raise ArgumentError(f"two inputs are called {', '.join(map(repr, twice))}; names must differ")
     return listed
+
+
+def check_outputs(outputs: Any) -> Outputs:
+    """`outputs` in a structure of our own, which the caller cannot change later. Raises `ArgumentError`."""
+    if outputs is None or isinstance(outputs, Node):
+        return outputs
+    if not isinstance(outputs, Iterable):
+        raise ArgumentError(f"outputs must be graph nodes, got {type(outputs).__name__} {outputs!r}")
+    structure = dict if isinstance(outputs, Mapping) else tuple if isinstance(outputs, tuple) else list
+    kept: Outputs = structure(outputs)
+    for node in listed(kept):
+        if not isinstance(node, Node):
+            raise ArgumentError(f"outputs must be graph nodes, got {type(node).__name__} {node!r}")
+    return kept
+
+
+def listed(outputs: Outputs) -> list[Node]:
+    """The nodes of `outputs`, whatever their structure, in order."""
+    if outputs is None:
+        return []
+    if isinstance(outputs, Node):
+        return [outputs]
+    return list(outputs.values() if isinstance(outputs, Mapping) else outputs)

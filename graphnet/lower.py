@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from operator import setitem
 
 import numpy as np
 
-from graphnet.backend.base import Backend, Kernel, reference_kernel
+from graphnet.backend.base import Backend, Calls, Kernel, reference_kernel
 from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
@@ -19,7 +20,8 @@ from graphnet.ops.sources import Assign, Constant, Input, Stored
 class Lowered:
     """Callables bound to memory. `arrays` holds every value's array: feeds are copied in, results copied out.
 
-    body: may fail. commit: changes parameters; C-level callables only, run without a bytecode in between.
+    body: may fail. commit: changes parameters; C-level callables only, run without a bytecode in
+    between, so that no interrupt can leave some parameters changed and others not.
     """
 
     plan: Plan
@@ -28,6 +30,11 @@ class Lowered:
     scratch: Mapping[Node, tuple[np.ndarray, ...]]
     body: tuple[Kernel, ...]
     commit: tuple[Kernel, ...]
+
+    @cached_property
+    def commit_calls(self) -> tuple[Kernel, ...]:
+        """The commit as single calls: a kernel that is several is taken apart."""
+        return tuple(call for kernel in self.commit for call in (kernel.calls if isinstance(kernel, Calls) else (kernel,)))
 
 
 def lower(plan: Plan, backend: Backend) -> Lowered:
@@ -42,7 +49,8 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     for node in plan.schedule.steps:
         out, inputs, work = arrays[node], [arrays[value] for value in node.inputs], scratch.get(node, ())
         kernels.append(backend.kernel(node.op, out, inputs, work) or reference_kernel(node.op, out, inputs, work))
-    copies = [partial(np.copyto, arrays[a.inputs[0]], arrays[a.inputs[1]]) for a in plan.schedule.copied]
+    # Not np.copyto: that passes through a Python frame, in which an interrupt would leave the parameters half changed.
+    copies = [partial(setitem, arrays[a.inputs[0]], ..., arrays[a.inputs[1]]) for a in plan.schedule.copied]
     start = plan.schedule.commit_start
     return Lowered(plan, arena, arrays, scratch, tuple(kernels[:start]), (*kernels[start:], *copies))
 

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from graphnet.graph.layout import layouts, same_places
+from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
 from graphnet.schedule import Schedule, base, is_step
 
@@ -100,7 +100,7 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
     """A place for every value. With `reuse` off each value has bytes of its own for the whole step."""
     results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
     last = _last_reads(schedule)
-    places = layouts(schedule.graph.nodes)
+    places = schedule.graph.layouts
     blocks: list[_Block] = []
     block_of: dict[Node, _Block] = {}
     scratch_of: dict[Node, list[_Block]] = {}

@@ -53,7 +53,7 @@ class Program:
                     kernel()
                 results = self._results()
                 # One C call from first to last: an interrupt waits until every parameter is changed.
-                deque(map(operator.call, self.lowered.commit), maxlen=0)
+                deque(map(operator.call, self.lowered.commit_calls), maxlen=0)
         except GraphnetError as error:
             raise self._located(error, kernel) from None
         return results
@@ -65,6 +65,14 @@ class Program:
         """
         self._feed(feeds)
         self.lowered.arena[...] = 0xFF  # NaN in every float dtype
+        saved = self._parameters()
+        try:
+            return self._run_checked()
+        except BaseException:
+            _put_back(saved)
+            raise
+
+    def _run_checked(self) -> list[np.ndarray]:
         kernels = (*self.lowered.body, *self.lowered.commit)
         results: list[np.ndarray] = []
         for index, kernel in enumerate(kernels):
@@ -79,8 +87,7 @@ class Program:
 
     def profile(self, feeds: Sequence[np.ndarray], repeats: int) -> list[float]:
         """The median seconds of each step over `repeats` runs. Parameters are put back afterwards."""
-        targets = [assign.inputs[0].op.storage.array for assign in self.graph.updates]  # type: ignore[attr-defined]
-        saved = [array.copy() for array in targets]
+        saved = self._parameters()
         kernels = (*self.lowered.body, *self.lowered.commit)[: len(self.schedule.steps)]
         seconds = np.zeros((repeats, len(kernels)))
         self._feed(feeds)
@@ -92,9 +99,13 @@ class Program:
                         kernel()
                         row[index] = time.perf_counter() - start
         finally:
-            for array, value in zip(targets, saved, strict=True):
-                np.copyto(array, value)
+            _put_back(saved)
         return np.median(seconds, axis=0).tolist()
+
+    def _parameters(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The array of each parameter that the step changes, and a copy of it."""
+        targets = [assign.inputs[0].op.storage.array for assign in self.graph.updates]  # type: ignore[attr-defined]
+        return [(array, array.copy()) for array in targets]
 
     def _feed(self, feeds: Sequence[np.ndarray]) -> None:
         arrays = self.lowered.arrays
@@ -133,6 +144,11 @@ class Program:
                 self.lowered.arena[slot.offset : slot.end] = 0xFF
 
 
+def _put_back(saved: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    for array, value in saved:
+        np.copyto(array, value)
+
+
 def describe(node: Node) -> str:
     """A step as an error names it: the op, its layer and its part in the step."""
     place = node.provenance
@@ -152,5 +168,3 @@ def _close(got: np.ndarray, expected: np.ndarray) -> bool:
     scale = float(finite.max()) if finite.size else 0.0
     tolerance = (1e-4 if got.dtype == np.float32 else 1e-9) * scale
     return bool(np.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True))
-
-

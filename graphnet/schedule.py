@@ -13,9 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from graphnet.graph.graph import Graph
+from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
-from graphnet.ops.elementwise import Elementwise
+from graphnet.ops.elementwise import is_plain_ufunc
+from graphnet.ops.fused import Fused
 from graphnet.ops.sources import Assign, Constant, Input, Parameter, Stored
 
 
@@ -99,8 +103,7 @@ def _commit_steps(graph: Graph, steps: Sequence[Node]) -> set[Node]:
 
 def _cannot_fail(node: Node) -> bool:
     """A plain ufunc runs inside one C call: it neither raises nor lets a signal handler in."""
-    op = node.op
-    return isinstance(op, Elementwise) and type(op).compute is Elementwise.compute and not op.can_fail
+    return node.op.is_plain if isinstance(node.op, Fused) else is_plain_ufunc(node.op)
 
 
 def _direct_updates(graph: Graph, commit: Sequence[Node]) -> tuple[dict[Node, Parameter], dict[Node, list[Node]]]:
@@ -117,7 +120,7 @@ def _direct_updates(graph: Graph, commit: Sequence[Node]) -> tuple[dict[Node, Pa
     for assign in graph.updates:
         target, value = assign.inputs
         assert isinstance(target, Parameter)
-        if value not in inside or value in direct:
+        if value not in inside or value in direct or not _lies_as(target, value, graph.layouts):
             continue
         late = [node for node in readers.get(target, ()) if node in inside and node is not value]
         if any(_precedes(value, node, after) for node in late):
@@ -125,6 +128,12 @@ def _direct_updates(graph: Graph, commit: Sequence[Node]) -> tuple[dict[Node, Pa
         after[value].extend(late)
         direct[value] = target
     return direct, after
+
+
+def _lies_as(target: Node, value: Node, layouts: Mapping[Node, np.ndarray]) -> bool:
+    """Whether `value` would lie in memory as the parameter does, and reads the parameter, if at all, as it lies."""
+    read = [node for node in value.inputs if base(node) is target]
+    return all(same_places(layouts[node], layouts[target]) for node in (value, *read))
 
 
 def _precedes(first: Node, second: Node, after: Mapping[Node, Sequence[Node]]) -> bool:

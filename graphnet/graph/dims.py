@@ -53,6 +53,9 @@ class Dim:
         self.terms = terms
         self._hash = hash(terms)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _polynomial_dim, (dict(self.terms),)  # without the hash, which differs between processes
+
     # -- arithmetic ---------------------------------------------------------------------------------------------
 
     def __add__(self, other: Size) -> Size:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
+
+from graphnet.graph.layout import layouts
 from graphnet.graph.node import Node
 from graphnet.graph.provenance import deriving
 from graphnet.graph.traversal import topological, users
@@ -34,6 +37,11 @@ class Graph:
     def users(self) -> dict[Node, list[Node]]:
         """For each node, the nodes that read it."""
         return users(self.nodes)
+
+    @cached_property
+    def layouts(self) -> dict[Node, np.ndarray]:
+        """The strides that each value of a static graph will have, see `graphnet.graph.layout`."""
+        return layouts(self.nodes)
 
     def map(self, replace: Replace) -> Graph:
         """The graph with each node replaced, see `rebuild`."""

@@ -54,7 +54,7 @@ class Storage:
     The name is no part of a node's identity: a layer learns that it is "conv1" only when a model takes it in.
     """
 
-    __slots__ = ("array", "lock", "name", "trainable")
+    __slots__ = ("array", "name", "trainable")
 
     def __init__(self, name: str, array: np.ndarray, trainable: bool) -> None:
         self.name = name
