@@ -13,7 +13,7 @@ from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType, normalize_axes, normalize_axis
 from graphnet.ops.comparison import equal, keep, where
 from graphnet.ops.elementwise import float_operands
-from graphnet.ops.shaping import broadcast_to, cast, reduced_type, reshape, restore_axes
+from graphnet.ops.shaping import axes_of, axis_of, broadcast_to, cast, reduced_type, reshape, restore_axes
 from graphnet.ops.shaping import sum as sum_of
 from graphnet.ops.sources import NodeLike, as_node, size_of
 from graphnet.ops.unary import exp
@@ -288,7 +288,7 @@ def count(x: TensorType, axes: Sequence[int]) -> Size:
 def mean(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """The mean over `axis` (one, several, or None for all); integers as float32."""
     (node,) = float_operands(x)
-    return Mean(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return Mean(axes_of("mean", node, axis), bool(keepdims))(node)
 
 
 def var(x: NodeLike, axis: Axes = None, keepdims: bool = False, *, correction: int = 1) -> Node:
@@ -297,31 +297,31 @@ def var(x: NodeLike, axis: Axes = None, keepdims: bool = False, *, correction: i
     As in torch the default is the unbiased estimate, correction=1; correction=0 is NumPy's default.
     """
     (node,) = float_operands(x)
-    return Var(normalize_axes(axis, node.ndim), bool(keepdims), int(correction))(node)
+    return Var(axes_of("var", node, axis), bool(keepdims), int(correction))(node)
 
 
 def max(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """The largest element over `axis` (one, several, or None for all). Equal ones share the gradient evenly."""
     node = as_node(x)
-    return Max(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return Max(axes_of("max", node, axis), bool(keepdims))(node)
 
 
 def min(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """The smallest element over `axis` (one, several, or None for all). Equal ones share the gradient evenly."""
     node = as_node(x)
-    return Min(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return Min(axes_of("min", node, axis), bool(keepdims))(node)
 
 
 def prod(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """The product over `axis` (one, several, or None for all)."""
     node = as_node(x)
-    return Prod(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return Prod(axes_of("prod", node, axis), bool(keepdims))(node)
 
 
 def logsumexp(x: NodeLike, axis: Axes = None, keepdims: bool = False) -> Node:
     """log(sum(exp(x))) over `axis` (one, several, or None for all), without overflow."""
     (node,) = float_operands(x)
-    return LogSumExp(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return LogSumExp(axes_of("logsumexp", node, axis), bool(keepdims))(node)
 
 
 def argmax(x: NodeLike, axis: int | None = None, keepdims: bool = False) -> Node:
@@ -337,7 +337,7 @@ def argmin(x: NodeLike, axis: int | None = None, keepdims: bool = False) -> Node
 def _arg_extreme(op: type[ArgExtreme], x: NodeLike, axis: int | None, keepdims: bool) -> Node:
     node = as_node(x)
     if axis is not None:
-        return op(normalize_axis(axis, node.ndim), bool(keepdims))(node)
+        return op(axis_of("argmax" if op is ArgMax else "argmin", node, axis), bool(keepdims))(node)
     found = op(0, False)(reshape(node, (node.type.size,)))
     return reshape(found, (1,) * node.ndim) if keepdims else found
 
@@ -345,16 +345,16 @@ def _arg_extreme(op: type[ArgExtreme], x: NodeLike, axis: int | None, keepdims: 
 def softmax(x: NodeLike, axis: int = -1) -> Node:
     """exp(x) / sum(exp(x)) along `axis`, without overflow."""
     (node,) = float_operands(x)
-    return Softmax(normalize_axis(axis, node.ndim))(node)
+    return Softmax(axis_of("softmax", node, axis))(node)
 
 
 def log_softmax(x: NodeLike, axis: int = -1) -> Node:
     """log(softmax(x)) along `axis`, without overflow or loss of small probabilities."""
     (node,) = float_operands(x)
-    return LogSoftmax(normalize_axis(axis, node.ndim))(node)
+    return LogSoftmax(axis_of("log_softmax", node, axis))(node)
 
 
 def cumsum(x: NodeLike, axis: int) -> Node:
     """The sums of the elements up to each one along `axis`. Integers and booleans sum as int64."""
     node = as_node(x)
-    return Cumsum(normalize_axis(axis, node.ndim), False)(node)
+    return Cumsum(axis_of("cumsum", node, axis), False)(node)

@@ -13,6 +13,7 @@ import numpy as np
 from graphnet.errors import DataError, DtypeError, ShapeError
 from graphnet.graph.dims import Dim, Shape, Size, as_size, product
 from graphnet.graph.node import Node, Op
+from graphnet.graph.provenance import current_location
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shapes, normalize_axes, promote
 from graphnet.ops.sources import NodeLike, as_node, constant
 
@@ -151,7 +152,7 @@ def cast(x: NodeLike, dtype: DtypeLike) -> Node:
 def sum(x: NodeLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Node:
     """The sum over `axis` (one, several, or None for all). Raises `ShapeError` for an axis out of range."""
     node = as_node(x)
-    return Sum(normalize_axes(axis, node.ndim), bool(keepdims))(node)
+    return Sum(axes_of("sum", node, axis), bool(keepdims))(node)
 
 
 def broadcast_to(x: NodeLike, shape: Sequence[object]) -> Node:
@@ -190,6 +191,21 @@ def sum_to(x: Node, shape: Shape) -> Node:
     stretched = [extra + axis for axis, size in enumerate(shape) if size == 1 and x.shape[extra + axis] != 1]
     summed = Sum((*range(extra), *stretched), keepdims=False)(x)
     return reshape(summed, shape)
+
+
+def axes_of(function: str, x: Node, axis: int | Sequence[int] | None) -> tuple[int, ...]:
+    """`axis`, as given to the public `function`, sorted and counted from the front; the error names both."""
+    try:
+        return normalize_axes(axis, x.ndim)
+    except ShapeError as error:
+        raise ShapeError(f"{function}({x.type}): {error}\n  declared at {current_location()}") from None
+
+
+def axis_of(function: str, x: Node, axis: int) -> int:
+    """`axes_of` for a function that takes one axis only."""
+    if isinstance(axis, (tuple, list)) or axis is None:
+        raise ShapeError(f"{function}({x.type}): expected one axis, got {axis}\n  declared at {current_location()}")
+    return axes_of(function, x, axis)[0]
 
 
 def restore_axes(x: Node, axes: tuple[int, ...], keepdims: bool) -> Node:
