@@ -12,7 +12,7 @@ from graphnet.ops.activations import Relu
 from graphnet.ops.comparison import LogicalNot, Maximum, Minimum, Where
 from graphnet.ops.elementwise import Add, Divide, Multiply, Subtract
 from graphnet.ops.powers import Power
-from graphnet.ops.shaping import broadcast_to
+from graphnet.ops.shaping import Sum, broadcast_to, reshape
 from graphnet.ops.sources import constant
 from graphnet.ops.unary import Absolute, Exp, Log, Negative, Sqrt, Square
 from graphnet.rewrite.driver import Any, Apply, Number, Rule, number_of, rule
@@ -23,6 +23,11 @@ x, y, z = Any("x"), Any("y"), Any("z")
 def _shaped(value: Node, like: Node) -> Node:
     """`value` broadcast to the shape of `like`, whose other operand may have been larger."""
     return broadcast_to(value, like.shape)
+
+
+def _is_normal(number: float, dtype: np.dtype) -> bool:
+    """Whether `number` lies in the range in which `dtype` has all its digits."""
+    return bool(np.finfo(dtype).tiny <= abs(number) <= np.finfo(dtype).max)
 
 
 # -- exact -------------------------------------------------------------------------------------------------------------
@@ -58,19 +63,19 @@ def subtract_zero(x: Node, node: Node) -> Node:
     return _shaped(x, node)
 
 
-@rule(Apply(Multiply, x, Number(-1), either_order=True))
-def multiply_by_minus_one(x: Node) -> Node | None:
-    """x * -1  -->  -x    for floats"""
-    return Negative()(x) if x.type.is_float else None
+@rule(Apply(Multiply, x, Number(-1), name="node", either_order=True))
+def multiply_by_minus_one(x: Node, node: Node) -> Node:
+    """x * -1  -->  -x"""
+    return _shaped(Negative()(x), node)
 
 
 @rule(Apply(Divide, x, Number(name="c"), name="node"))
 def divide_by_power_of_two(x: Node, c: Node, node: Node) -> Node | None:
     """x / 2**k  -->  x * 2**-k"""
     number = number_of(c)
-    if number is None or number == 0 or not math.isfinite(number) or abs(math.frexp(number)[0]) != 0.5:
+    if not number or not math.isfinite(number) or abs(math.frexp(number)[0]) != 0.5:
         return None
-    if not np.finfo(x.dtype).tiny <= abs(1 / number) <= np.finfo(x.dtype).max:
+    if not _is_normal(1 / number, x.dtype):
         return None
     return _shaped(Multiply()(x, constant(1 / number, x.dtype)), node)
 
@@ -81,16 +86,16 @@ def power_one(x: Node, node: Node) -> Node:
     return _shaped(x, node)
 
 
-@rule(Apply(Power, x, Number(2), name="node"))
-def power_two(x: Node, node: Node) -> Node:
-    """x ** 2  -->  square(x)    (rounded once, as a correctly rounded power is)"""
-    return _shaped(Square()(x), node)
+@rule(Apply(Power, x, Number(2, name="c"), name="node"))
+def power_two(x: Node, c: Node, node: Node) -> Node | None:
+    """x ** 2  -->  square(x)    where 2 is one number; an array of them goes through pow, which may round once more"""
+    return _shaped(Square()(x), node) if c.type.size == 1 else None
 
 
 @rule(Apply(Multiply, x, x))
-def multiply_by_itself(x: Node) -> Node | None:
-    """x * x  -->  square(x)    for floats"""
-    return Square()(x) if x.type.is_float else None
+def multiply_by_itself(x: Node) -> Node:
+    """x * x  -->  square(x)"""
+    return Square()(x)
 
 
 @rule(Apply(Negative, Apply(Negative, x)))
@@ -124,9 +129,9 @@ def square_forgets_sign(x: Node) -> Node:
 
 
 @rule(Apply(Absolute, Apply((Negative, Absolute), x)))
-def absolute_forgets_sign(x: Node) -> Node:
-    """|-x|, ||x||  -->  |x|"""
-    return Absolute()(x)
+def absolute_forgets_sign(x: Node) -> Node | None:
+    """|-x|, ||x||  -->  |x|    (unsigned, -1 is the largest number)"""
+    return None if x.dtype.kind == "u" else Absolute()(x)
 
 
 @rule(Apply(Relu, Apply(Relu, x, name="inner")))
@@ -148,9 +153,9 @@ def where_both_alike(x: Node, z: Node, node: Node) -> Node:
 
 
 @rule(Apply(LogicalNot, Apply(LogicalNot, x)))
-def not_twice(x: Node) -> Node | None:
+def not_twice(x: Node) -> Node:
     """not not x  -->  x"""
-    return x if x.type.is_bool else None
+    return x
 
 
 EXACT: list[Rule] = [
@@ -204,11 +209,13 @@ def divide_by_itself(x: Node, node: Node) -> Node:
     return _shaped(constant(1, node.dtype), node)
 
 
-@rule(Apply(Divide, x, Number(name="c")))
-def divide_by_constant(x: Node, c: Node) -> Node | None:
-    """x / c  -->  x * (1 / c)    (rounded twice)"""
+@rule(Apply(Divide, x, Number(name="c"), name="node"))
+def divide_by_constant(x: Node, c: Node, node: Node) -> Node | None:
+    """x / c  -->  x * (1 / c)    (rounded twice), where 1 / c is neither infinite nor subnormal"""
     number = number_of(c)
-    return Multiply()(x, constant(1, x.dtype) / c) if number and math.isfinite(number) else None
+    if not number or not math.isfinite(number) or not _is_normal(1 / number, x.dtype):
+        return None
+    return _shaped(Multiply()(x, constant(1 / number, x.dtype)), node)
 
 
 @rule(Apply(Multiply, Apply(Multiply, x, Number(name="a"), either_order=True), Number(name="b"), either_order=True))
@@ -241,6 +248,12 @@ def sqrt_of_square(x: Node) -> Node:
     return Absolute()(x)
 
 
+@rule(Apply(Sum, x, name="total"))
+def sum_of_one_number(x: Node, total: Node) -> Node | None:
+    """sum(x, axes of size 1)  -->  reshape(x)    (wrong for -0.0, whose sum is 0.0)"""
+    return reshape(x, total.shape) if x.dtype == total.dtype and x.type.size == total.type.size else None
+
+
 FAST_MATH: list[Rule] = [
     multiply_by_zero,
     add_zero,
@@ -252,4 +265,5 @@ FAST_MATH: list[Rule] = [
     log_of_exp,
     exp_of_log,
     sqrt_of_square,
+    sum_of_one_number,
 ]

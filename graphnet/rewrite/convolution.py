@@ -7,7 +7,6 @@ keep that order (`graph.layout`), so that nothing is transposed between one conv
 
 from __future__ import annotations
 
-from graphnet.graph.dims import product
 from graphnet.graph.node import Node
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose

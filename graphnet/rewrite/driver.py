@@ -153,12 +153,25 @@ class Context:
     """What a rule may know beyond its own pattern: how the round's graph uses a node."""
 
     graph: Graph
-    original: dict[Node, Node]  # a node of this round, back to the graph's own node where it was rebuilt
+    replaces: dict[Node, list[Node]] = field(default_factory=dict)  # a new node: those it stands for
     fixed: dict[Node, bool] = field(default_factory=dict)
 
+    def stands_for(self, made: Node, node: Node) -> None:
+        """Remember that whoever reads `node` in the graph will read `made`."""
+        if made is not node:
+            self.replaces.setdefault(made, [made] if made in self.graph.users else []).append(node)
+
     def users(self, node: Node) -> list[Node]:
-        """The nodes that read `node` in the graph as the round began; none for a node that the round made."""
-        return self.graph.users.get(self.original.get(node, node), [])
+        """The nodes that read `node`, or what it now stands for, in the graph as the round began."""
+        readers = [reader for known in self._known(node) for reader in self.graph.users[known]]
+        return list(dict.fromkeys(readers))
+
+    def is_read_once(self, node: Node) -> bool:
+        """Whether one node reads `node`, and nobody else: it is no result."""
+        return len(self.users(node)) == 1 and not any(known in self.graph.roots for known in self._known(node))
+
+    def _known(self, node: Node) -> list[Node]:
+        return self.replaces.get(node, [node] if node in self.graph.users else [])
 
     def is_fixed(self, node: Node) -> bool:
         """Whether only parameters and constants decide the value, so that it is the same for every element fed."""
@@ -258,14 +271,16 @@ class _RulesByOp:
 
 def _one_round(graph: Graph, by_op: _RulesByOp, log: Log) -> Graph:
     replaced: dict[Node, Node] = {}
-    context = Context(graph, {})
+    context = Context(graph)
     for node in graph.nodes:
         current = node
         if any(replaced[value] is not value for value in node.inputs):
             with deriving(node):
                 current = reapply(node, [replaced[value] for value in node.inputs])
-            context.original[current] = node
+            context.stands_for(current, node)
         replaced[node] = _apply_rules(current, by_op, context, log)
+        if replaced[node] is not current:
+            context.stands_for(replaced[node], node)
     return graph.substitute(replaced)
 
 

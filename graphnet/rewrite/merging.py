@@ -7,7 +7,7 @@ import numpy as np
 from graphnet.graph.node import Node
 from graphnet.ops.gradient_control import CustomGradient, StopGradient
 from graphnet.ops.layout import Transpose, transpose
-from graphnet.ops.shaping import BroadcastTo, Cast, Contiguous, Reshape, Sum, broadcast_to, cast, reshape
+from graphnet.ops.shaping import BroadcastTo, Cast, Contiguous, Reshape, broadcast_to, cast, reshape
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
 
 x = Any("x")
@@ -63,13 +63,6 @@ def copy_of_copy(x: Node, inner: Node) -> Node:
     return inner
 
 
-@rule(Apply(Sum, x, name="total"))
-def sum_over_ones(x: Node, total: Node) -> Node | None:
-    """sum(x, axes of size 1)  -->  reshape(x)"""
-    axes = total.op.attributes["axes"]
-    return reshape(x, total.shape) if x.dtype == total.dtype and all(x.shape[axis] == 1 for axis in axes) else None
-
-
 @rule(Apply(Cast, x, name="outer"))
 def cast_to_itself(x: Node, outer: Node) -> Node | None:
     """cast(x, dtype of x)  -->  x"""
@@ -100,7 +93,6 @@ MERGING: list[Rule] = [
     broadcast_of_broadcast,
     broadcast_to_itself,
     copy_of_copy,
-    sum_over_ones,
     cast_to_itself,
     cast_of_widening_cast,
 ]
