@@ -52,16 +52,16 @@ def training_graph(file: ModelFile, seed: int = SEED) -> TrainingGraph:
     return TrainingGraph(model, (images, labels), scores, loss, updates)
 
 
-def make_optimizer(
-    file: ModelFile, model: Module, name: str | None = None, lr: float | None = None
-) -> optim.Optimizer:
-    """The optimizer that the recipe of `file` names, or the one named; Adam where neither says."""
-    name = name or str(file.recipe.get("optimizer", "Adam"))
+def make_optimizer(file: ModelFile, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
+    """The optimizer that the recipe of `file` names, with its options, or the one named; Adam where neither says."""
+    own = str(file.recipe.get("optimizer", "Adam"))
+    options = file.recipe.get("options", {}) if name in (None, own) else {}
+    name = name or own
     rate = lr if lr is not None else file.recipe.get("lr", 1e-3)
     made = getattr(optim, name, None)
     if not isinstance(made, type) or not issubclass(made, optim.Optimizer):
         raise ArgumentError(f"{file.name}: RECIPE names the optimizer {name!r}, which graphnet.optim does not have")
-    optimizer: optim.Optimizer = made(model.parameters(), lr=rate)
+    optimizer: optim.Optimizer = made(model.parameters(), lr=rate, **options)
     return optimizer
 
 

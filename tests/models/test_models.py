@@ -12,7 +12,7 @@ from graphnet import nn, optim
 from graphnet.training import DataLoader, Trainer, accuracy, digits
 
 MODELS = ["lenet", "mlp", "deep_mlp"]
-PARAMETERS = {"lenet": 61706, "mlp": 669706, "deep_mlp": 402442}
+PARAMETERS = {"lenet": 61706, "mlp": 669706, "deep_mlp": 401930}
 
 
 def _module(name):
