@@ -56,7 +56,7 @@ def _push(node: Node, adjoint: dict[Node, Node], between: set[Node]) -> None:
 
 def _found(node: Node, loss: Node, adjoint: dict[Node, Node]) -> Node:
     if node not in adjoint:
-        label = getattr(node, "name", None)
+        label = getattr(node.op, "label", None)
         named = f"{label!r} ({node.type})" if label else f"{node!r}"
         raise GradientError(
             f"the loss does not depend on {named} in a differentiable way"

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from graphnet.autodiff import gradients
 from graphnet.errors import ArgumentError, FeedError, GradientError
 from graphnet.graph.node import Node
+from graphnet.graph.traversal import topological
 from graphnet.ops.evaluate import evaluate
 from graphnet.ops.shaping import sum as sum_of
-from graphnet.ops.sources import Parameter, constant
+from graphnet.ops.sources import Input, Parameter, constant
 
 _STENCIL = ((1, 8.0), (-1, -8.0), (2, -1.0), (-2, 1.0))
 _DIVISOR = 12.0
@@ -58,9 +59,13 @@ def _check_arguments(output: Node, wrt: Sequence[Node], feeds: Mapping[Node, Arr
     for node in (output, *wrt):
         if node.dtype != np.float64:
             raise ArgumentError(f"check_gradients compares in float64, but {_label(node)} is {node.dtype}")
-    for node in wrt:
+    inputs = [node for node in topological([output]) if isinstance(node.op, Input)]
+    for node in dict.fromkeys((*wrt, *inputs)):
         if node not in feeds and not isinstance(node, Parameter):
             raise FeedError(f"check_gradients needs an array for {_label(node)} in feeds")
+    for node, value in feeds.items():
+        if np.shape(value) != node.shape:
+            raise FeedError(f"{_label(node)} has shape {node.shape}, got an array of shape {np.shape(value)}")
 
 
 def _differences(

@@ -107,6 +107,7 @@ class Rsqrt(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -211,6 +212,7 @@ class Erf(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -231,7 +233,7 @@ _ERF_NUMERATOR = {
         0.0003856362298161741, 2.788791771013989e-05, 1.4233634518838356e-06, 4.6057604902289017e-08,
         5.344517296686102e-10,
     ),
-    "float32": (1.2732394933700562, 0.29604196548461914, 0.050013184547424316, 0.0028894077986478806),
+    "float32": (1.2732395452573029, 0.2960419648048484, 0.05001318310884924, 0.002889407846751543),
 }  # fmt: skip
 _ERF_DENOMINATOR = {
     "float64": (
@@ -239,7 +241,7 @@ _ERF_DENOMINATOR = {
         0.00035312968697968016, 2.5870825591761315e-05, 1.345847115931351e-06, 4.467177784753e-08,
         5.333733388629381e-10,
     ),
-    "float32": (1.0, 0.2625579535961151, 0.0445023775100708, 0.002871291944757104),
+    "float32": (1.0, 0.26255796100556383, 0.044502376251910544, 0.0028712919439928316),
 }  # fmt: skip
 _ERF_IS_ONE = {"float64": 6.0, "float32": 4.0}
 """From here on erf(x) rounds to 1."""
