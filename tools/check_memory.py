@@ -23,7 +23,7 @@ from graphnet.executable import Executable
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_SLACK = 1.10
-WARM_UP = 500  # steps; the interpreter's own lists of freed small objects take a few hundred to fill
+WARM_UP = 3000  # steps; the lists of freed small objects that NumPy and the interpreter keep fill slowly
 
 
 def models() -> dict[str, ModuleType]:
