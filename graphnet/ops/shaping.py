@@ -56,11 +56,11 @@ class Truncate(Op):
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         fits, below = work
         limits = np.iinfo(self.dtype)
-        # float(limits.max) may round up to the first value that does not fit, hence "<" on max + 1, which is exact.
-        np.greater(
-            x, float(limits.min) - 1.0 if limits.bits < 53 else np.nextafter(float(limits.min), -np.inf), out=fits
-        )
-        np.less(x, float(int(limits.max) + 1), out=below)
+        # What lies between min - 1 and min becomes min; where x's dtype rounds min - 1, it has nothing between the two.
+        first_below = float(x.dtype.type(limits.min - 1))
+        (np.greater if first_below == limits.min - 1 else np.greater_equal)(x, first_below, out=fits)
+        # max + 1 is a power of two, so exact, where max itself may be rounded up to it.
+        np.less(x, float(limits.max + 1), out=below)
         np.logical_and(fits, below, out=fits)
         if not fits.all():
             bad = x[~fits].flat[0]
