@@ -74,12 +74,18 @@ def schedule(graph: Graph) -> Schedule:
     """The order of a static graph's steps: the best of a few, by the peak of live bytes; always the same one."""
     steps = [node for node in graph.nodes if is_step(node)]
     reads = {node: tuple(dict.fromkeys(b for b in map(base, node.inputs) if is_step(b))) for node in steps}
-    commit = _commit_steps(graph, steps)
-    body = [node for node in steps if node not in commit]
-    order = _best_order(graph, body, reads)
-    direct, after = _direct_updates(graph, [node for node in steps if node in commit])
-    tail = _in_order([node for node in steps if node in commit], after)
-    return Schedule(graph, (*order, *tail), len(order), direct)
+    late = _commit_steps(graph, steps)
+    body, commit = [n for n in steps if n not in late], [n for n in steps if n in late]
+    direct, after = _direct_updates(graph, commit)
+    elsewhere = {base(node) for node in graph.outputs} | set(direct)
+    live = _Live(
+        bytes={node: 0 if node in elsewhere else node.type.nbytes for node in steps},
+        reads=reads,
+        kept={base(assign.inputs[1]) for assign in graph.updates},
+    )
+    first = _best([body, _greedy(body, reads, live)], live, steps)
+    last = _best([_in_order(commit, after), _greedy(commit, after, live)], live, steps, done=first)
+    return Schedule(graph, (*first, *last), len(first), direct)
 
 
 # -- the commit ------------------------------------------------------------------------------------------------------
@@ -166,78 +172,82 @@ def _in_order(steps: Sequence[Node], after: Mapping[Node, Sequence[Node]]) -> li
     return order
 
 
-# -- the body --------------------------------------------------------------------------------------------------------
+# -- the fewest live bytes -------------------------------------------------------------------------------------------
 
 
-def _best_order(graph: Graph, body: Sequence[Node], reads: Mapping[Node, Sequence[Node]]) -> list[Node]:
-    """The candidate with the lowest peak; the first of equals."""
-    kept = {base(node) for node in graph.outputs} | _read_by_commit(graph, body, reads)
-    candidates = [list(body), _greedy(body, reads, kept)]
-    return min(candidates, key=lambda order: _peak(order, reads, kept))
+@dataclass(frozen=True)
+class _Live:
+    """What decides how many bytes are live: each value's bytes in the arena, who reads what, what outlives the step."""
+
+    bytes: Mapping[Node, int]
+    reads: Mapping[Node, Sequence[Node]]
+    kept: set[Node]
+
+    def readers_left(self, steps: Iterable[Node]) -> dict[Node, int]:
+        """How many of `steps` read each value; one more for what outlives the step."""
+        counts = {node: int(node in self.kept) for node in self.bytes}
+        for node in steps:
+            for value in self.reads[node]:
+                counts[value] += 1
+        return counts
 
 
-def _read_by_commit(graph: Graph, body: Sequence[Node], reads: Mapping[Node, Sequence[Node]]) -> set[Node]:
-    inside = set(body)
-    late = {b for node, sources in reads.items() if node not in inside for b in sources}
-    return late | {base(assign.inputs[1]) for assign in graph.updates}
+def _best(candidates: Sequence[list[Node]], live: _Live, steps: Sequence[Node], done: Sequence[Node] = ()) -> list[Node]:
+    """The candidate with the lowest peak when it follows `done`; the first of equals."""
+    return min(candidates, key=lambda order: _peak([*done, *order], live, steps))
 
 
-def _remaining(order: Iterable[Node], reads: Mapping[Node, Sequence[Node]], kept: set[Node]) -> dict[Node, int]:
-    """How many steps still read each value; a value that outlives the body has one reader more."""
-    counts = {node: int(node in kept) for node in order}
+def _peak(order: Sequence[Node], live: _Live, steps: Sequence[Node]) -> int:
+    left = live.readers_left(steps)
+    total = peak = 0
     for node in order:
-        for value in reads[node]:
-            counts[value] += 1
-    return counts
-
-
-def _peak(order: Sequence[Node], reads: Mapping[Node, Sequence[Node]], kept: set[Node]) -> int:
-    remaining = _remaining(order, reads, kept)
-    live = peak = 0
-    for node in order:
-        live += node.type.nbytes
-        peak = max(peak, live)
-        for value in reads[node]:
-            remaining[value] -= 1
-            if remaining[value] == 0:
-                live -= value.type.nbytes
-        if remaining[node] == 0:
-            live -= node.type.nbytes
+        total += live.bytes[node]
+        peak = max(peak, total)
+        for value in live.reads[node]:
+            left[value] -= 1
+            if left[value] == 0:
+                total -= live.bytes[value]
     return peak
 
 
-def _greedy(body: Sequence[Node], reads: Mapping[Node, Sequence[Node]], kept: set[Node]) -> list[Node]:
-    """Always the ready step that adds the fewest live bytes; among equals the one that stands first in `body`."""
-    rank = {node: index for index, node in enumerate(body)}
-    remaining = _remaining(body, reads, kept)
-    readers: dict[Node, list[Node]] = {node: [] for node in body}
-    for node in body:
-        for value in reads[node]:
-            readers[value].append(node)
-    missing = {node: len(reads[node]) for node in body}
+def _greedy(steps: Sequence[Node], after: Mapping[Node, Sequence[Node]], live: _Live) -> list[Node]:
+    """Always the ready step that adds the fewest live bytes; among equals the one that stands first in `steps`.
+
+    `after` names the steps that must come before each. Values that other steps than these read stay live.
+    """
+    rank = {node: index for index, node in enumerate(steps)}
+    left = live.readers_left(live.reads)
+    followers: dict[Node, list[Node]] = {node: [] for node in steps}
+    readers: dict[Node, list[Node]] = {}
+    for node in steps:
+        for before in dict.fromkeys(after[node]):
+            followers[before].append(node)
+        for value in live.reads[node]:
+            readers.setdefault(value, []).append(node)
+    missing = {node: len(set(after[node])) for node in steps}
 
     def cost(node: Node) -> int:
-        return node.type.nbytes - sum(value.type.nbytes for value in reads[node] if remaining[value] == 1)
+        return live.bytes[node] - sum(live.bytes[value] for value in live.reads[node] if left[value] == 1)
 
-    ready = [(cost(node), rank[node]) for node in body if missing[node] == 0]
+    ready = [(cost(node), rank[node]) for node in steps if missing[node] == 0]
     heapq.heapify(ready)
     order: list[Node] = []
     done: set[Node] = set()
     while ready:
         known, index = heapq.heappop(ready)
-        node = body[index]
+        node = steps[index]
         if node in done or known != cost(node):
             continue  # it was pushed again when it became cheaper
         done.add(node)
         order.append(node)
-        for reader in readers[node]:
-            missing[reader] -= 1
-            if missing[reader] == 0:
-                heapq.heappush(ready, (cost(reader), rank[reader]))
-        for value in reads[node]:
-            remaining[value] -= 1
-            if remaining[value] == 1:
-                for reader in readers[value]:
-                    if reader not in done and missing[reader] == 0:
-                        heapq.heappush(ready, (cost(reader), rank[reader]))
+        cheaper = []
+        for value in live.reads[node]:
+            left[value] -= 1
+            if left[value] == 1:
+                cheaper.extend(readers[value])
+        for follower in followers[node]:
+            missing[follower] -= 1
+        for other in (*followers[node], *cheaper):
+            if other not in done and missing[other] == 0:
+                heapq.heappush(ready, (cost(other), rank[other]))
     return order

@@ -11,7 +11,9 @@ import pytest
 import graphnet as gn
 from graphnet.errors import PlanError
 from graphnet.graph.graph import Graph
+from graphnet.graph.traversal import topological
 from graphnet.memory import ALIGNMENT, Plan, Slot, plan_memory
+from graphnet.rewrite.materialize import materialize
 from graphnet.schedule import base, schedule
 from graphnet.verify import ByteMap, verify_plan
 
@@ -32,9 +34,9 @@ def random_plan(seed: int) -> Plan:
         else:
             pool.append(a * b + float(choose.randrange(5)))
     loss = gn.sum(pool[-1] + pool[-2] * pool[-3])
-    used = [w for w in weights if w in gn.compiler.topological([loss])]
+    used = [w for w in weights if w in topological([loss])]
     updates = [gn.assign(w, w - 0.1 * g) for w, g in zip(used, gn.gradients(loss, used), strict=True)]
-    return plan_memory(schedule(Graph((loss,), tuple(updates))))
+    return plan_memory(schedule(materialize(Graph((loss,), tuple(updates)))))
 
 
 def truly_broken(plan: Plan) -> bool:

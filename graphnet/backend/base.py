@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import call
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from graphnet.graph.node import Op
-from graphnet.ops.elementwise import Elementwise
+from graphnet.ops.elementwise import is_plain_ufunc
+from graphnet.ops.fused import Fused
 from graphnet.rewrite.driver import Rule
 
 Kernel: TypeAlias = "Callable[[], object]"
@@ -27,10 +30,24 @@ class Backend(Protocol):
         """A callable that fills `out` from `inputs`, or None: the reference kernel does it."""
 
 
+class Calls:
+    """A kernel that is several calls, one after the other without a line of Python in between."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self, calls: Sequence[Kernel]) -> None:
+        self.calls = calls
+
+    def __call__(self) -> None:
+        deque(map(call, self.calls), maxlen=0)
+
+
 def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
     """The op's own `compute`; a plain ufunc is called without a Python frame in between."""
-    if isinstance(op, Elementwise) and type(op).compute is Elementwise.compute:
-        return partial(op.ufunc, *inputs, out=out)
+    if is_plain_ufunc(op):
+        return partial(op.ufunc, *inputs, out=out)  # type: ignore[attr-defined]
+    if isinstance(op, Fused):
+        return Calls(op.calls(out, inputs, work[0]))
     if work:
         return partial(op.compute, out, *inputs, work=work)
     return partial(op.compute, out, *inputs)

@@ -71,15 +71,20 @@ def _matrix(a: np.ndarray, batch: tuple[int, ...]) -> list[list[Any]]:
 def conv2d(op: Conv2d, out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
     """y[n, o, h, v] = sum over c, i, j of x[n, c, h*stride + i*dilation - top, ...] * w[o, c, i, j]."""
     pixels, weights = x.tolist(), w.tolist()
+    (down, right), (spread_down, spread_right), (top, _), (left, _) = op.stride, op.dilation, *op.padding
+    height, width = x.shape[2:]
+    channels, kernel_height, kernel_width = w.shape[1:]
     for n, o, h, v in product(*map(range, out.shape)):
         first = _first_channel(op, o, w.shape)
         total = 0.0
-        for c in range(w.shape[1]):
-            for i in range(w.shape[2]):
-                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
-                for j in range(w.shape[3]):
-                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
-                    if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+        for c in range(channels):
+            for i in range(kernel_height):
+                row = h * down + i * spread_down - top
+                if not 0 <= row < height:
+                    continue
+                for j in range(kernel_width):
+                    column = v * right + j * spread_right - left
+                    if 0 <= column < width:
                         total += pixels[n][first + c][row][column] * weights[o][c][i][j]
         out[n, o, h, v] = total
 
@@ -88,14 +93,19 @@ def conv2d(op: Conv2d, out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
 def conv2d_input_gradient(op: Conv2dInputGradient, out: np.ndarray, dy: np.ndarray, w: np.ndarray) -> None:
     """dx[n, c, h*stride + i*dilation - top, ...] += dy[n, o, h, v] * w[o, c, i, j]."""
     total, gradients, weights = _zeros(out.shape), dy.tolist(), w.tolist()
+    (down, right), (spread_down, spread_right), (top, _), (left, _) = op.stride, op.dilation, *op.padding
+    height, width = out.shape[2:]
+    channels, kernel_height, kernel_width = w.shape[1:]
     for n, o, h, v in product(*map(range, dy.shape)):
         first = _first_channel(op, o, w.shape)
-        for c in range(w.shape[1]):
-            for i in range(w.shape[2]):
-                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
-                for j in range(w.shape[3]):
-                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
-                    if 0 <= row < out.shape[2] and 0 <= column < out.shape[3]:
+        for c in range(channels):
+            for i in range(kernel_height):
+                row = h * down + i * spread_down - top
+                if not 0 <= row < height:
+                    continue
+                for j in range(kernel_width):
+                    column = v * right + j * spread_right - left
+                    if 0 <= column < width:
                         total[n][first + c][row][column] += gradients[n][o][h][v] * weights[o][c][i][j]
     out[...] = total
 
@@ -104,14 +114,19 @@ def conv2d_input_gradient(op: Conv2dInputGradient, out: np.ndarray, dy: np.ndarr
 def conv2d_filter_gradient(op: Conv2dFilterGradient, out: np.ndarray, x: np.ndarray, dy: np.ndarray) -> None:
     """dw[o, c, i, j] += dy[n, o, h, v] * x[n, c, h*stride + i*dilation - top, ...]."""
     total, gradients, pixels = _zeros(out.shape), dy.tolist(), x.tolist()
+    (down, right), (spread_down, spread_right), (top, _), (left, _) = op.stride, op.dilation, *op.padding
+    height, width = x.shape[2:]
+    channels, kernel_height, kernel_width = out.shape[1:]
     for n, o, h, v in product(*map(range, dy.shape)):
         first = _first_channel(op, o, out.shape)
-        for c in range(out.shape[1]):
-            for i in range(out.shape[2]):
-                row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
-                for j in range(out.shape[3]):
-                    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
-                    if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+        for c in range(channels):
+            for i in range(kernel_height):
+                row = h * down + i * spread_down - top
+                if not 0 <= row < height:
+                    continue
+                for j in range(kernel_width):
+                    column = v * right + j * spread_right - left
+                    if 0 <= column < width:
                         total[o][c][i][j] += gradients[n][o][h][v] * pixels[n][first + c][row][column]
     out[...] = total
 
@@ -134,7 +149,7 @@ def _zeros(shape: tuple[int, ...]) -> Any:
 def max_pool2d(op: MaxPool2d, out: np.ndarray, x: np.ndarray) -> None:
     """The largest element of each window; NaN where the window has one."""
     lowest = -np.inf if out.dtype.kind == "f" else np.iinfo(out.dtype).min
-    for image in _images(out, op.axis):
+    for image in np.ndindex(out.shape[:2]):
         pixels = x[image].tolist()
         for h, v in np.ndindex(out[image].shape):
             values = [pixels[row][column] for row, column in _window(op, h, v, x[image].shape)]
@@ -144,7 +159,7 @@ def max_pool2d(op: MaxPool2d, out: np.ndarray, x: np.ndarray) -> None:
 @computes(MaxPool2dGradient)
 def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> None:
     """dx at the first maximum of each window += the window's dy."""
-    for image in _images(out, op.axis):
+    for image in np.ndindex(out.shape[:2]):
         pixels, gradients = x[image].tolist(), dy[image].tolist()
         total = _zeros(x[image].shape)
         for h, v in np.ndindex(dy[image].shape):
@@ -157,7 +172,7 @@ def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, x: np.ndarray, y
 @computes(MaxPool2dGather)
 def max_pool2d_gather(op: MaxPool2dGather, out: np.ndarray, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> None:
     """The element of `values` at the first maximum of each window."""
-    for image in _images(out, op.axis):
+    for image in np.ndindex(out.shape[:2]):
         pixels, chosen = x[image].tolist(), values[image].tolist()
         for h, v in np.ndindex(out[image].shape):
             place = _first_maximum(op, h, v, pixels, x[image].shape)
@@ -167,7 +182,7 @@ def max_pool2d_gather(op: MaxPool2dGather, out: np.ndarray, x: np.ndarray, y: np
 @computes(AvgPool2d)
 def avg_pool2d(op: AvgPool2d, out: np.ndarray, x: np.ndarray) -> None:
     """The sum of each window over its divisor."""
-    for image in _images(out, op.axis):
+    for image in np.ndindex(out.shape[:2]):
         pixels = x[image].tolist()
         for h, v in np.ndindex(out[image].shape):
             total = sum(pixels[row][column] for row, column in _window(op, h, v, x[image].shape))
@@ -177,19 +192,12 @@ def avg_pool2d(op: AvgPool2d, out: np.ndarray, x: np.ndarray) -> None:
 @computes(AvgPool2dGradient)
 def avg_pool2d_gradient(op: AvgPool2dGradient, out: np.ndarray, dy: np.ndarray) -> None:
     """dx at each element of a window += the window's dy over its divisor."""
-    for image in _images(out, op.axis):
+    for image in np.ndindex(out.shape[:2]):
         gradients, total = dy[image].tolist(), _zeros(out[image].shape)
         for h, v in np.ndindex(dy[image].shape):
             for row, column in _window(op, h, v, out[image].shape):
                 total[row][column] += gradients[h][v] / _divisor(op, h, v, out[image].shape)
         out[image][...] = total
-
-
-def _images(x: np.ndarray, axis: int) -> Iterator[tuple[Any, ...]]:
-    """Indices that give each image of x, whose rows and columns are the axes `axis` and `axis` + 1."""
-    for before in np.ndindex(x.shape[:axis]):
-        for after in np.ndindex(x.shape[axis + 2 :]):
-            yield (*before, slice(None), slice(None), *after)
 
 
 def _window(op: Any, h: int, v: int, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -37,7 +37,7 @@ def memory_order(node: Node, inputs: Sequence[np.ndarray]) -> AxisOrder:
     if node.op.layout_free:
         for x in inputs:
             if x.ndim == node.ndim and x.size >= max((other.size for other in inputs), default=0):
-                return _order(x)
+                return axis_order(x)
     return tuple(range(node.ndim))
 
 
@@ -55,7 +55,8 @@ def same_places(a: np.ndarray, b: np.ndarray) -> bool:
     )
 
 
-def _order(x: np.ndarray) -> AxisOrder:
+def axis_order(x: np.ndarray) -> AxisOrder:
+    """The axes of an array from the slowest to the fastest in memory; in their own order where it does not matter."""
     if x.flags.c_contiguous or 0 in x.shape or any(s == 0 and n > 1 for n, s in zip(x.shape, x.strides, strict=True)):
         return tuple(range(x.ndim))
     return tuple(sorted(range(x.ndim), key=lambda axis: (x.shape[axis] != 1, -abs(x.strides[axis]))))

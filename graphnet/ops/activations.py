@@ -23,6 +23,7 @@ class Activation(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("f", x)
@@ -33,6 +34,7 @@ class Relu(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         return elementwise_type("fiu", x)
@@ -42,7 +44,10 @@ class Relu(Op):
         return [ReluGradient()(node, dy)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        np.maximum(x, 0, out=out)
+        if out.dtype.kind == "f":
+            x.clip(0, np.inf, out)  # NumPy's maximum of an array and a number takes three times as long
+        else:
+            np.maximum(x, 0, out=out)
 
 
 class ReluGradient(Op):
@@ -53,6 +58,7 @@ class ReluGradient(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (0, 1)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, y: TensorType, dy: TensorType) -> TensorType:
         return elementwise_type("f", y, dy)

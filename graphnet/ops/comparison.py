@@ -117,6 +117,7 @@ class Where(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (1,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, condition: TensorType, a: TensorType, b: TensorType) -> TensorType:
         if not condition.is_bool or a.dtype != b.dtype:
@@ -139,6 +140,7 @@ class Keep(Op):
 
     inplace: ClassVar[tuple[int, ...]] = (1,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, condition: TensorType, x: TensorType) -> TensorType:
         if not condition.is_bool:
@@ -184,6 +186,7 @@ class Clip(Op):
     high: float | int | None
     inplace: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         if x.is_bool:

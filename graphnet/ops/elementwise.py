@@ -25,6 +25,7 @@ class Elementwise(Op):
     kinds: ClassVar[str] = "f"
     inplace: ClassVar[tuple[int, ...]] = (0, 1)
     layout_free: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = True
 
     def infer(self, *types: TensorType) -> TensorType:
         if len(types) != self.ufunc.nin:
@@ -33,6 +34,11 @@ class Elementwise(Op):
 
     def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
         self.ufunc(*inputs, out=out)
+
+
+def is_plain_ufunc(op: Op) -> bool:
+    """Whether a ufunc is all there is to the op: it neither fails nor runs Python code."""
+    return isinstance(op, Elementwise) and type(op).compute is Elementwise.compute and not op.can_fail
 
 
 def elementwise_type(kinds: str, *types: TensorType) -> TensorType:

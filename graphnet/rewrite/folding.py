@@ -26,7 +26,7 @@ def fold_constants(node: Node) -> Node | None:
         return None
     if node.type.nbytes > _LARGEST:
         return None
-    return constant(apply_op(node.op, *(value.op.value for value in node.inputs)))
+    return constant(apply_op(node.op, *(value.op.attributes["value"] for value in node.inputs)))
 
 
 FOLDING: list[Rule] = [size_known, fold_constants]

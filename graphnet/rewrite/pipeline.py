@@ -9,6 +9,7 @@ from graphnet.rewrite.algebra import EXACT
 from graphnet.rewrite.algebra import FAST_MATH as INEXACT
 from graphnet.rewrite.driver import Log, Rule, rewrite
 from graphnet.rewrite.folding import FOLDING
+from graphnet.rewrite.fusion import fuse
 from graphnet.rewrite.materialize import materialize
 from graphnet.rewrite.merging import MERGING
 from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
@@ -32,6 +33,8 @@ def apply_pipeline(graph: Graph, backend_rules: Sequence[Rule], log: Log, *, opt
             graph = rewrite(graph, [*INEXACT, *SIMPLIFY], log, "fast math")
         if backend_rules:
             graph = rewrite(graph, [*backend_rules, *MERGING], log, "for the backend")
+        before, graph = graph, fuse(graph, log)
+        log.passes.append(("fuse", before, graph))
     before, graph = graph, materialize(graph)
     log.passes.append(("materialize", before, graph))
     return graph

@@ -1,0 +1,28 @@
+"""Rules for matrix products: each is computed the way round in which it is read."""
+
+from __future__ import annotations
+
+from graphnet.graph.node import Node
+from graphnet.ops.layout import Transpose, swapaxes
+from graphnet.ops.linear import Matmul
+from graphnet.rewrite.driver import Any, Apply, Context, Rule, rule
+
+a, b = Any("a"), Any("b")
+
+
+@rule(Apply(Transpose, Apply(Matmul, a, b, name="product"), name="node"))
+def transpose_of_product(a: Node, b: Node, product: Node, node: Node, context: Context) -> Node | None:
+    """(a @ b).T  -->  b.T @ a.T    where nobody else reads a @ b
+
+    The gradient of a linear layer's weight then lies in memory as the weight does, and its update runs through both in
+    one direction.
+    """
+    axes = tuple(range(node.ndim))
+    if node.op.attributes["axes"] != (*axes[:-2], axes[-1], axes[-2]) or len(context.users(product)) != 1:
+        return None
+    if a.ndim != b.ndim:
+        return None
+    return product.op(swapaxes(b, -1, -2), swapaxes(a, -1, -2))
+
+
+PRODUCTS: list[Rule] = [transpose_of_product]
