@@ -8,14 +8,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from graphnet.autodiff import gradients
 from graphnet.cli import values
+from graphnet.cli.data import random_batch
+from graphnet.cli.measuring import Call, Times, clock, machine, take_turns
 from graphnet.cli.models import add_model, find_model
+from graphnet.cli.steps import training_graph
+from graphnet.compiler import compile
 from graphnet.errors import ArgumentError, GraphnetError
-
-if TYPE_CHECKING:
-    from graphnet.cli.measuring import Call, Times
+from graphnet.extras import extra
+from graphnet.ops.convolution import conv2d
+from graphnet.ops.sources import input
 
 RIVALS = ("naive", "unplanned", "compiled")
 KERNELS = ("conv2d",)
@@ -23,11 +30,15 @@ KERNELS = ("conv2d",)
 
 @dataclass(frozen=True)
 class Match:
-    """The same work as several rivals do it; the last is the one that the others are compared with."""
+    """The same work as several rivals do it; the last is the one that the others are compared with.
+
+    first: seconds of the call whose results were compared.
+    """
 
     title: str
     calls: Mapping[str, Call]
     peak_bytes: Mapping[str, int]
+    first: Mapping[str, float]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,15 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare the results of all rivals, then their times."""
-    from graphnet.cli.measuring import machine, take_turns
-
     if (options.model is None) == (options.kernel is None):
         raise ArgumentError("name either a MODEL or a --kernel to measure")
     files = _files(options)
     match = _kernel_match(options) if options.kernel else _model_match(options)
     naive_rounds = options.naive_rounds or (1 if options.kernel else 3)
     rounds = {name: min(naive_rounds, options.rounds) if name == "naive" else options.rounds for name in match.calls}
-    times = take_turns(match.calls, rounds, _tell)
+    times = take_turns(match.calls, rounds, match.first, _tell)
     _tell("")
     report = {"title": match.title, "machine": machine(), "rivals": _figures(match, times)}
     text = _table(report)
@@ -80,8 +89,6 @@ def _rivals(text: str) -> tuple[str, ...]:
 
 def _files(options: argparse.Namespace) -> dict[str, Path]:
     """Where to write what, checked before the work."""
-    from graphnet.extras import extra
-
     files: dict[str, Path] = {}
     if options.out:
         folder = values.make_folder(options.out)
@@ -102,9 +109,6 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
 
 def _model_match(options: argparse.Namespace) -> Match:
     """A training step of one model, from the same weights on the same batch, as each rival runs it."""
-    from graphnet.cli.data import random_batch
-    from graphnet.cli.steps import training_graph
-
     file = find_model(options.model)
     settings: dict[str, dict[str, Any]] = {
         "naive": {"backend": "naive"},
@@ -114,26 +118,20 @@ def _model_match(options: argparse.Namespace) -> Match:
     graphs = {name: training_graph(file) for name in options.against}
     steps = {name: graph.compile(**settings[name]) for name, graph in graphs.items()}
     batch = random_batch(file.input_shape, graphs["compiled"].classes, options.batch_size)
-    results = {}
+    results, first = {}, {}
     for name, step in steps.items():
         _tell(f"checking {name}")
-        loss = step(*batch)
+        step.specialize(N=options.batch_size)
+        first[name], loss = _first(lambda step=step: step(*batch))  # type: ignore[misc]
         results[name] = {"loss": loss, **graphs[name].model.state_dict()}
     _check_same(results)
     peaks = {name: step.plan.peak_bytes for name, step in steps.items()}
     calls: dict[str, Call] = {name: lambda step=step: step(*batch) for name, step in steps.items()}  # type: ignore[misc]
-    return Match(f"{file.name}, a training step, batches of {options.batch_size}", calls, peaks)
+    return Match(f"{file.name}, a training step, batches of {options.batch_size}", calls, peaks, first)
 
 
 def _kernel_match(options: argparse.Namespace) -> Match:
     """(8, 16, 32, 32) * (32, 16, 3, 3): the convolution and its gradients by images and filters."""
-    import numpy as np
-
-    from graphnet.autodiff import gradients
-    from graphnet.compiler import compile
-    from graphnet.ops.convolution import conv2d
-    from graphnet.ops.sources import input
-
     images, filters = input("images", (8, 16, 32, 32)), input("filters", (32, 16, 3, 3))
     result = conv2d(images, filters)
     dy = input("dy", result.shape)
@@ -145,20 +143,25 @@ def _kernel_match(options: argparse.Namespace) -> Match:
     functions = {
         name: compile([images, filters, dy], outputs, backend="naive" if name == "naive" else None) for name in names
     }
-    results = {}
+    results, first = {}, {}
     for name, function in functions.items():
         _tell(f"checking {name}")
-        results[name] = function(*arrays)
+        first[name], results[name] = _first(lambda f=function: f(*arrays))  # type: ignore[misc]
     _check_same(results)
     calls: dict[str, Call] = {name: lambda f=f: f(*arrays) for name, f in functions.items()}  # type: ignore[misc]
     peaks = {name: function.plan.peak_bytes for name, function in functions.items()}
-    return Match("conv2d and both its gradients, (8, 16, 32, 32) * (32, 16, 3, 3)", calls, peaks)
+    return Match("conv2d and both its gradients, (8, 16, 32, 32) * (32, 16, 3, 3)", calls, peaks, first)
+
+
+def _first(call: Call) -> tuple[float, Any]:
+    """Seconds of a call, and what it gave."""
+    given: list[Any] = []
+    seconds = clock(lambda: given.append(call()))
+    return seconds, given[0]
 
 
 def _check_same(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise `GraphnetError` unless all rivals gave the same, up to rounding: faster and wrong is no figure."""
-    import numpy as np
-
     wanted = results[RIVALS[-1]]
     for rival, got in results.items():
         for name, array in got.items():
@@ -199,8 +202,6 @@ def _table(report: Mapping[str, Any]) -> str:
 
 def _draw(report: Mapping[str, Any], path: Path) -> None:
     """Bars of the medians, on a logarithmic scale, with the quartiles as whiskers."""
-    from graphnet.extras import extra
-
     rows = report["rivals"]
     names = list(rows)
     medians = [rows[name]["median_seconds"] * 1e3 for name in names]
@@ -215,7 +216,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
     labels = [f"{median:,.2f} ms, {ratio:,.1f} times" for median, ratio in zip(medians, ratios, strict=True)]
     axes.bar_label(bars, labels, padding=6)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(medians) * 30)
+    axes.set_xlim(right=max(medians) * (10 * max(medians) / min(medians)) ** 0.6)  # room for the labels
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds (median and quartiles)")
     axes.set_title(report["title"], fontsize=11)

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graphnet.cli import values
+from graphnet.cli.data import random_batch
 from graphnet.cli.models import add_model, find_model
+from graphnet.cli.steps import training_graph
 from graphnet.errors import ArgumentError
+from graphnet.viz import draw, draw_memory, draw_program
 
 STAGES = ("declared", "differentiated", "compiled", "memory")
 FORMATS = ("svg", "png", "pdf", "dot")
@@ -57,10 +60,6 @@ def _form_and_name(options: argparse.Namespace, model: str) -> tuple[str, Callab
 
 
 def _painters(options: argparse.Namespace) -> dict[str, Callable[[Path], object]]:
-    from graphnet.cli.data import random_batch
-    from graphnet.cli.steps import training_graph
-    from graphnet.viz import draw, draw_memory, draw_program
-
     file = find_model(options.model)
     graph = training_graph(file)
     size = options.batch_size or int(file.recipe.get("batch_size", 64))

@@ -6,6 +6,8 @@ import argparse
 
 from graphnet.cli import values
 from graphnet.cli.models import add_model, find_model
+from graphnet.cli.steps import training_graph
+from graphnet.graph.text import graph_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print all sections, headed by a summary."""
-    from graphnet.cli.steps import training_graph
-    from graphnet.graph.text import graph_text
-
     file = find_model(options.model)
     graph = training_graph(file)
     size = options.batch_size or int(file.recipe.get("batch_size", 64))

@@ -40,9 +40,14 @@ class Times:
         return lower, upper
 
 
-def take_turns(rivals: Mapping[str, Call], rounds: Mapping[str, int], tell: Callable[[str], None]) -> dict[str, Times]:
-    """Times of each rival over its number of rounds; one with fewer takes its turns spread over all of them."""
-    calls = {name: _calls_a_turn(call) for name, call in rivals.items()}
+def take_turns(
+    rivals: Mapping[str, Call], rounds: Mapping[str, int], first: Mapping[str, float], tell: Callable[[str], None]
+) -> dict[str, Times]:
+    """Times of each rival over its number of rounds; one with fewer takes its turns spread over all of them.
+
+    first: seconds that each took before, which warmed it up; it says how many calls make a turn.
+    """
+    calls = {name: _calls_a_turn(call, first[name]) for name, call in rivals.items()}
     most = max(rounds.values())
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     gc.collect()
@@ -52,19 +57,21 @@ def take_turns(rivals: Mapping[str, Call], rounds: Mapping[str, int], tell: Call
             tell(f"round {turn + 1} of {most}")
             for name, call in rivals.items():
                 if turn * rounds[name] // most == len(seconds[name]):
-                    seconds[name].append(_time(call, calls[name]))
+                    seconds[name].append(clock(call, calls[name]))
     finally:
         gc.enable()
     return {name: Times(tuple(values)) for name, values in seconds.items()}
 
 
-def _calls_a_turn(call: Call) -> int:
-    """How many calls make a turn long enough to be timed; the first call, made here, also warms up."""
-    once = _time(call, 1)
-    return 1 if once > _BURST_SECONDS else max(1, min(1000, round(_BURST_SECONDS / max(_time(call, 3), 1e-7))))
+def _calls_a_turn(call: Call, first: float) -> int:
+    """How many calls make a turn long enough to be timed."""
+    if first > 1.0:  # a slow one: not called more often than it must be
+        return 1
+    return max(1, min(1000, round(_BURST_SECONDS / max(clock(call, 3), 1e-7))))
 
 
-def _time(call: Call, count: int) -> float:
+def clock(call: Call, count: int = 1) -> float:
+    """Seconds of one call, the mean of `count` in a row."""
     start = time.perf_counter()
     for _ in range(count):
         call()

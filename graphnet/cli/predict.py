@@ -12,6 +12,11 @@ import numpy as np
 from graphnet.cli import values
 from graphnet.cli.data import DATA_SETS, digits_for, read_inputs
 from graphnet.cli.models import add_model, find_model
+from graphnet.cli.steps import check_scores
+from graphnet.compiler import compile
+from graphnet.interop import safetensors
+from graphnet.ops.reductions import softmax
+from graphnet.ops.sources import input
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,12 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the most likely class of each image and its probability."""
-    from graphnet.cli.steps import check_scores
-    from graphnet.compiler import compile
-    from graphnet.interop import safetensors
-    from graphnet.ops.reductions import softmax
-    from graphnet.ops.sources import input
-
     file = find_model(options.model)
     model = file.build()
     safetensors.load(model, options.weights)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from graphnet.cli import values
 from graphnet.cli.data import DATA_SETS, digits_for
 from graphnet.cli.models import ModelFile, add_model, find_model
+from graphnet.cli.steps import make_optimizer
+from graphnet.extras import extra
+from graphnet.interop import safetensors
+from graphnet.ops.losses import cross_entropy
+from graphnet.ops.random import manual_seed
+from graphnet.training import DataLoader, Trainer, accuracy
 
 _VALIDATION_SHARE = 0.1
 
@@ -28,13 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train, then test on images that were never trained on."""
-    from graphnet.cli.steps import make_optimizer
-    from graphnet.extras import extra
-    from graphnet.interop import safetensors
-    from graphnet.ops.losses import cross_entropy
-    from graphnet.ops.random import manual_seed
-    from graphnet.training import Trainer, accuracy
-
     file = find_model(options.model)
     for module in ("safetensors", "matplotlib.figure"):
         extra(module)  # what is missing is said before the work, not after it
@@ -54,10 +52,8 @@ def run(options: argparse.Namespace) -> None:
         print(folder / name)
 
 
-def _loaders(file: ModelFile, options: argparse.Namespace) -> dict[str, Any]:
+def _loaders(file: ModelFile, options: argparse.Namespace) -> dict[str, DataLoader]:
     """Batches for training, for validation (a tenth of the training images) and for the test."""
-    from graphnet.training import DataLoader
-
     data = digits_for(file.input_shape)
     size = _setting(file, options.batch_size, "batch_size", 64)
     cut = round(len(data.train.labels) * (1 - _VALIDATION_SHARE))

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from graphnet import optim
+from graphnet.backend.registry import backend_names
 from graphnet.errors import ArgumentError
 
 
@@ -38,8 +40,6 @@ def positive(text: str) -> float:
 
 def backend(text: str) -> str:
     """Reads the name of a backend."""
-    from graphnet.backend.registry import backend_names
-
     if text not in backend_names():
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(backend_names())}, got {text!r}")
     return text
@@ -47,8 +47,6 @@ def backend(text: str) -> str:
 
 def optimizer(text: str) -> str:
     """Reads the name of an optimizer, in any case: `adamw` is `AdamW`."""
-    from graphnet import optim
-
     classes = [name for name in optim.__all__ if isinstance(getattr(optim, name), type)]
     known = {name.lower(): name for name in classes if name not in ("Optimizer", "Schedule")}
     if text.lower() not in known:

@@ -234,15 +234,14 @@ def _arrows(order: Sequence[Node], boxes: Mapping[str, Box], parts: Parts) -> li
 
 def _without_shared(boxes: Mapping[str, Box], arrows: list[Arrow]) -> list[Arrow]:
     """The arrows, less those of a box that all updates share (a step counter, a global norm): words say it better."""
-    shared = {key for key, box in boxes.items() if box.title == SHARED and box.role == UPDATE}
-    for key in shared:
-        into = sum(1 for arrow in arrows if arrow.target == key)
-        boxes[key].lines += ["read by every update", *(["reads every gradient"] if into > MAX_INLINE else [])]
-    return [
-        arrow
-        for arrow in arrows
-        if arrow.source not in shared and (arrow.target not in shared or len(boxes[arrow.target].lines) < MAX_INLINE)
-    ]
+    shared = next((key for key, box in boxes.items() if box.title == SHARED and box.role == UPDATE), None)
+    if shared is None:
+        return arrows
+    boxes[shared].lines.append("read by every update")
+    reads_many = sum(1 for arrow in arrows if arrow.target == shared) > MAX_INLINE
+    if reads_many:
+        boxes[shared].lines.append("reads every gradient")
+    return [a for a in arrows if a.source != shared and not (reads_many and a.target == shared)]
 
 
 def _add_outputs(outputs: Mapping[str, Node], boxes: dict[str, Box], arrows: list[Arrow], parts: Parts) -> None:

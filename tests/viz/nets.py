@@ -1,0 +1,32 @@
+"""Graphs that the tests of pictures draw."""
+
+import graphnet as gn
+from graphnet import nn, optim
+
+
+class Residual(nn.Module):
+    """A branch, a layer called twice, and a name that needs escaping."""
+
+    def __init__(self, name='<b> & "é"'):
+        super().__init__()
+        self.add_module(name, nn.Linear(4, 4))
+        self.shared = getattr(self, name)
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(x + gn.relu(self.shared(gn.relu(self.shared(x)))))
+
+
+def small_net():
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 3)
+    )
+
+
+def training(model, shape, **options):
+    """Loss and updates of a step of Adam on images of `shape`."""
+    images = gn.input("images", ("N", *shape))
+    labels = gn.input("labels", ("N",), dtype="int64")
+    loss = gn.cross_entropy(model(images), labels)
+    updates = tuple(optim.Adam(model.parameters(), **options).updates(loss))
+    return [images, labels], loss, updates
