@@ -24,50 +24,39 @@ _BITS = {4: np.int32, 8: np.int64}
 
 
 class Pooling(Op):
-    """Windows over the axes `axis` and `axis` + 1; all other axes are independent images.
-
-    `axis` is 2 in (N, C, H, W); rewriting may lay a batch out as (C, H, W, N), where it is 1.
-    """
+    """Windows over the rows and columns of images (N, C, H, W)."""
 
     kernel: Pair
     stride: Pair
     padding: Sides
     ceil_mode: bool
-    axis: int
     layout_free: ClassVar[bool] = True
 
     @property
     def window(self) -> Window:
         return Window(self.kernel, self.stride, self.padding)
 
-    def _sizes(self, x: TensorType) -> Sizes:
-        return x.shape[self.axis : self.axis + 2]
-
     def _pooled(self, x: TensorType) -> TensorType:
         expect_axes(x, 4, "the input", "(batch, channels, height, width)")
-        return self._resized(x, self.window.counts(self._sizes(x), self.ceil_mode))
-
-    def _resized(self, x: TensorType, sizes: Sizes) -> TensorType:
-        return x.with_shape((*x.shape[: self.axis], *sizes, *x.shape[self.axis + 2 :]))
+        return x.with_shape((*x.shape[:2], *self.window.counts(x.shape[2:], self.ceil_mode)))
 
     def _regions(self, images: Sequence[np.ndarray], windows: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         """For each position in the window: what it sees of each of `images`, then those of `windows` that see it.
 
         All are views; `images` have the shape of the input, `windows` that of the output.
         """
-        before = (slice(None),) * self.axis
-        sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (images[0], windows[0]))
         regions = []
-        for _, _, rows, columns, input_rows, input_columns in self.window.offsets(sizes, counts):
-            inside, over = (*before, input_rows, input_columns), (*before, rows, columns)
+        for _, _, rows, columns, input_rows, input_columns in self.window.offsets(
+            images[0].shape[2:], windows[0].shape[2:]
+        ):
+            inside, over = (..., input_rows, input_columns), (..., rows, columns)
             regions.append([*(image[inside] for image in images), *(window[over] for window in windows)])
         return regions
 
     def _tiles(self, x: np.ndarray, y: np.ndarray) -> bool:
         """Whether every element of x lies in exactly one window."""
         return self.window.span == self.stride and all(
-            size == count * step
-            for size, count, step in zip(x.shape[self.axis :], y.shape[self.axis :], self.stride, strict=False)
+            size == count * step for size, count, step in zip(x.shape[2:], y.shape[2:], self.stride, strict=True)
         )
 
 
@@ -199,12 +188,11 @@ class AveragePooling(Pooling):
     count_include_pad: bool
     divisor: int | None
 
-    def _divisor(self, sizes: Sequence[int], counts: Sequence[int], dtype: np.dtype, ndim: int) -> np.ndarray:
-        """What to divide each window by, broadcastable to the windows."""
+    def _divisor(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """What to divide each window y of x by: a number, or one for each window of an image."""
         if self.divisor is not None:
-            return np.asarray(self.divisor, dtype)
-        divisor = _window_sizes(self.window, tuple(sizes), tuple(counts), self.count_include_pad, dtype)
-        return divisor if divisor.ndim == 0 else divisor.reshape(*divisor.shape, *(1,) * (ndim - self.axis - 2))
+            return np.asarray(self.divisor, y.dtype)
+        return _window_sizes(self.window, x.shape[2:], y.shape[2:], self.count_include_pad, y.dtype)
 
 
 class AvgPool2d(AveragePooling):
@@ -216,7 +204,7 @@ class AvgPool2d(AveragePooling):
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         (x,) = node.inputs
-        return [AvgPool2dGradient(**self.attributes, size=self._sizes(x.type))(dy)]
+        return [AvgPool2dGradient(**self.attributes, size=x.shape[2:])(dy)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
         regions = self._regions((x,), (out,))
@@ -226,8 +214,7 @@ class AvgPool2d(AveragePooling):
             out.fill(0)
         for seen, windows in regions:
             np.add(windows, seen, out=windows)
-        sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (x, out))
-        np.divide(out, self._divisor(sizes, counts, out.dtype, out.ndim), out=out)
+        np.divide(out, self._divisor(x, out), out=out)
 
 
 class AvgPool2dGradient(AveragePooling):
@@ -238,7 +225,7 @@ class AvgPool2dGradient(AveragePooling):
     def infer(self, dy: TensorType) -> TensorType:
         expect_floats(dy)
         expect_axes(dy, 4, "the gradient", "(batch, channels, height, width)")
-        x = self._resized(dy, self.size)
+        x = dy.with_shape((*dy.shape[:2], *self.size))
         _expect_shapes(self._pooled(x), dy)
         return x
 
@@ -252,8 +239,7 @@ class AvgPool2dGradient(AveragePooling):
 
     def compute(self, out: np.ndarray, dy: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         share = lying_like(dy, work[0])
-        sizes, counts = (array.shape[self.axis : self.axis + 2] for array in (out, dy))
-        np.divide(dy, self._divisor(sizes, counts, out.dtype, out.ndim), out=share)
+        np.divide(dy, self._divisor(out, dy), out=share)
         if not self._tiles(out, dy):
             out.fill(0)
         overlaps = self.window.overlaps
@@ -265,12 +251,12 @@ class AvgPool2dGradient(AveragePooling):
 
 
 def lying_like(x: np.ndarray, scratch: np.ndarray) -> np.ndarray:
-    """Row-major scratch memory of x's shape with its axes in the order that x's have in memory.
+    """Row-major scratch memory with its axes in the order that x's have in memory.
 
     NumPy runs through operands of different orders several times as slowly.
     """
     order = sorted(range(x.ndim), key=lambda axis: (x.shape[axis] != 1, -abs(x.strides[axis])))
-    return in_order(scratch.reshape(-1), x.shape, order)
+    return in_order(scratch.reshape(-1), scratch.shape, order)
 
 
 @lru_cache(maxsize=1024)
@@ -314,7 +300,7 @@ def max_pool2d(
     """
     spread = pair("dilation", dilation, 1)
     geometry = _geometry(kernel_size, stride, padding, spread)
-    return MaxPool2d(*geometry, bool(ceil_mode), 2, spread)(as_node(input))
+    return MaxPool2d(*geometry, bool(ceil_mode), spread)(as_node(input))
 
 
 def avg_pool2d(
@@ -330,7 +316,7 @@ def avg_pool2d(
     if divisor_override is not None and (not isinstance(divisor_override, int) or divisor_override == 0):
         raise ArgumentError(f"divisor_override must be an integer other than 0, got {divisor_override!r}")
     geometry = _geometry(kernel_size, stride, padding, (1, 1))
-    return AvgPool2d(*geometry, bool(ceil_mode), 2, bool(count_include_pad), divisor_override)(as_node(input))
+    return AvgPool2d(*geometry, bool(ceil_mode), bool(count_include_pad), divisor_override)(as_node(input))
 
 
 def max_pool1d(

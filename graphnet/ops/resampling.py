@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from graphnet.errors import ArgumentError, ShapeError
 from graphnet.graph.dims import Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
-from graphnet.ops.pooling import AvgPool2d
+from graphnet.ops.pooling import AvgPool2d, lying_like
 from graphnet.ops.reductions import mean
 from graphnet.ops.shaping import shape_text
 from graphnet.ops.sources import NodeLike, as_node
@@ -28,6 +28,7 @@ class AdaptiveAvgPool2d(Op):
     """
 
     counts: Sizes
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         expect_floats(x)
@@ -44,7 +45,7 @@ class AdaptiveAvgPool2d(Op):
         return (x.with_shape((*x.shape[:2], self.counts[0], x.shape[3])),)
 
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        (rows,) = work
+        rows = lying_like(x, work[0])
         for i, (start, stop) in enumerate(adaptive_windows(x.shape[2], out.shape[2])):
             np.add.reduce(x[:, :, start:stop], axis=2, out=rows[:, :, i])
             np.divide(rows[:, :, i], stop - start, out=rows[:, :, i])
@@ -58,6 +59,7 @@ class AdaptiveAvgPool2dGradient(Op):
 
     counts: Sizes
     size: Sizes
+    layout_free: ClassVar[bool] = True
 
     def infer(self, dy: TensorType) -> TensorType:
         expect_floats(dy)
@@ -73,7 +75,7 @@ class AdaptiveAvgPool2dGradient(Op):
         return (dy.with_shape((*dy.shape[:3], self.size[1])), dy.with_shape((*dy.shape[:3], 1)))
 
     def compute(self, out: np.ndarray, dy: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        rows, column = work
+        rows, column = (lying_like(dy, scratch) for scratch in work)
         rows.fill(0)
         for j, (start, stop) in enumerate(adaptive_windows(out.shape[3], dy.shape[3])):
             np.divide(dy[:, :, :, j : j + 1], stop - start, out=column)
@@ -89,6 +91,7 @@ class Upsample(Op):
     """Nearest upsampling: each element repeated scale[0] times downwards and scale[1] times to the right."""
 
     scale: Pair
+    layout_free: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         expect_axes(x, 4, "the input", _IMAGES)
@@ -99,7 +102,7 @@ class Upsample(Op):
         if not x.type.is_float:
             return [None]
         # The sum over each window is its mean with a divisor of 1.
-        sums = AvgPool2d(self.scale, self.scale, NO_PADDING, False, 2, True, 1)
+        sums = AvgPool2d(self.scale, self.scale, NO_PADDING, False, True, 1)
         return [sums(dy)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Pooling: what it refuses and how it says so, named sizes, ties by eye, and both orders of a batch."""
+"""Pooling: what it refuses and how it says so, named sizes, ties by eye, and both orders of memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import graphnet as gn
 from graphnet.graph.types import type_of
 from graphnet.ops.evaluate import apply_op, evaluate
-from graphnet.ops.pooling import AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGradient
+from graphnet.ops.pooling import AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGather, MaxPool2dGradient
+from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 
 X = gn.input("x", (1, 2, 6, 6))
 
@@ -76,35 +77,29 @@ def test_a_tie_gives_everything_to_the_first_maximum() -> None:
 
 
 def test_an_infinite_gradient_stays_where_it_belongs() -> None:
-    op = MaxPool2dGradient((2, 2), (2, 2), ((0, 0), (0, 0)), False, 2, (1, 1))
+    op = MaxPool2dGradient((2, 2), (2, 2), ((0, 0), (0, 0)), False, (1, 1))
     x = np.array([[[[1.0, 2.0], [3.0, 0.0]]]])
     found = apply_op(op, x, np.array([[[[3.0]]]]), np.array([[[[np.inf]]]]))
     assert found.tolist() == [[[[0.0, 0.0], [np.inf, 0.0]]]]
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (2, 3, 0)])
-def test_a_batch_may_lie_last(kernel: int, stride: int, padding: int) -> None:
-    """As an axis order of the op, and as an order in memory: the same numbers."""
-    around = ((padding, padding), (padding, padding))
+def test_the_batch_may_lie_last_in_memory(kernel: int, stride: int, padding: int) -> None:
+    geometry = ((kernel, kernel), (stride, stride), ((padding, padding), (padding, padding)), False)
     x = np.random.default_rng(0).random((3, 2, 7, 8))
-    moved = np.ascontiguousarray(x.transpose(1, 2, 3, 0))
-    for name in ("max", "avg"):
-        results = []
-        for array, axis in ((x, 2), (moved, 1)):
-            geometry = ((kernel, kernel), (stride, stride), around, False, axis)
-            op = MaxPool2d(*geometry, (1, 1)) if name == "max" else AvgPool2d(*geometry, False, None)
-            y = apply_op(op, array)
-            if name == "max":
-                dx = apply_op(MaxPool2dGradient(*geometry, (1, 1)), array, y, np.sin(y))
-            else:
-                dx = apply_op(AvgPool2dGradient(*geometry, False, None, array.shape[axis : axis + 2]), np.sin(y))
-            results.append((y, dx))
-        for first, last in zip(*results, strict=True):
-            np.testing.assert_array_equal(first, last.transpose(3, 0, 1, 2))
-    op = MaxPool2dGradient((kernel,) * 2, (stride,) * 2, around, False, 2, (1, 1))
-    y = apply_op(MaxPool2d(*op.attributes.values()), x)
-    in_memory = [a.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) for a in (x, y, np.sin(y))]
-    work = tuple(np.empty(t.static_shape, t.dtype) for t in op.workspace(*map(type_of, in_memory)))
-    out = np.empty((2, 7, 8, 3)).transpose(3, 0, 1, 2)
-    op.compute(out, *in_memory, work=work)
-    np.testing.assert_array_equal(out, apply_op(op, x, y, np.sin(y)))
+    highest = apply_op(MaxPool2d(*geometry, (1, 1)), x)
+    for op, inputs in (
+        (MaxPool2d(*geometry, (1, 1)), (x,)),
+        (MaxPool2dGradient(*geometry, (1, 1)), (x, highest, np.sin(highest))),
+        (MaxPool2dGather(*geometry, (1, 1)), (x, highest, np.cos(x))),
+        (AvgPool2d(*geometry, False, None), (x,)),
+        (AvgPool2dGradient(*geometry, False, None, (7, 8)), (highest,)),
+        (AdaptiveAvgPool2d((3, 5)), (x,)),
+        (AdaptiveAvgPool2dGradient(highest.shape[2:], (7, 8)), (highest,)),
+        (Upsample((2, 3)), (x,)),
+    ):
+        expected = apply_op(op, *inputs)
+        out, *moved = (a.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) for a in (expected * np.nan, *inputs))
+        work = tuple(np.empty(t.static_shape, t.dtype) for t in op.workspace(*map(type_of, moved)))
+        op.compute(out, *moved, **({"work": work} if work else {}))
+        np.testing.assert_allclose(out, expected, rtol=1e-15, err_msg=repr(op))
