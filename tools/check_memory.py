@@ -48,17 +48,19 @@ def growth(step: Executable, model: ModuleType, steps: int) -> int:
     count = model.RECIPE["batch_size"]
     images = rng.standard_normal((count, *model.INPUT_SHAPE)).astype("float32")
     labels = rng.integers(0, model.CLASSES, count)
-    step(images, labels)
+
+    def held_after(steps: int) -> int:
+        for index in range(steps):
+            step(images, labels)
+            if index % 100 == 99:
+                gc.collect()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
     tracemalloc.start()
     try:
-        for _ in range(WARM_UP):
-            step(images, labels)
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
-        for _ in range(steps):
-            step(images, labels)
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0] - before
+        before = held_after(WARM_UP)
+        return held_after(steps) - before
     finally:
         tracemalloc.stop()
 
