@@ -6,6 +6,7 @@ Indices are checked when run: a `DataError` names the value, the range allowed, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -81,7 +82,7 @@ class IndexAdd(Op):
         chunk, width = places.shape
         if not x.size:
             return
-        columns = np.arange(width)
+        columns = _ramp(width)
         outer = _count(out.shape[: self.axis])
         flat_out = out.reshape(outer, self.size * width)
         flat_x = x.reshape(outer, indices.size, width)
@@ -170,7 +171,7 @@ class OneHot(Op):
     def compute(self, out: np.ndarray, indices: np.ndarray) -> None:
         assert isinstance(self.classes, int)
         check_range(indices, self.classes)
-        np.equal(indices[..., None], np.arange(self.classes), out=out, casting="unsafe")
+        np.equal(indices[..., None], _ramp(self.classes), out=out, casting="unsafe")
 
 
 def check_range(
@@ -202,8 +203,14 @@ def flat_places(places: np.ndarray, indices: np.ndarray, shape: Sequence[int], a
     np.multiply(places, strides[axis], out=places)
     for place in range(ndim):
         if place != axis:
-            steps = np.arange(places.shape[place]) * strides[place]
+            steps = _ramp(places.shape[place], strides[place])
             np.add(places, steps.reshape(-1, *[1] * (ndim - 1 - place)), out=places)
+
+
+@lru_cache(maxsize=64)
+def _ramp(count: int, step: int = 1) -> np.ndarray:
+    """0, step, 2 step, ... up to `count` of them; kept, because every run of a compiled step asks for the same."""
+    return np.arange(count) * step
 
 
 def take(x: NodeLike, indices: NodeLike, axis: int | None = None) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -175,6 +175,7 @@ class ArgExtreme(Op):
 
     axis: int
     keepdims: bool
+    search: ClassVar[Callable[..., object]]
 
     def infer(self, x: TensorType) -> TensorType:
         axis = normalize_axis(self.axis, x.ndim)
@@ -185,19 +186,29 @@ class ArgExtreme(Op):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None]
 
+    def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
+        """NumPy would make this copy by itself: it searches along the last axis only."""
+        axis, shape = normalize_axis(self.axis, x.ndim), x.shape
+        last = (*shape[:axis], *shape[axis + 1 :], shape[axis])
+        return () if axis == x.ndim - 1 else (x.with_shape(last),)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...] = ()) -> None:
+        if work:
+            np.copyto(work[0], np.moveaxis(x, self.axis, -1))
+            x = work[0]
+        self.search(x, -1, out.reshape(x.shape[:-1]))
+
 
 class ArgMax(ArgExtreme):
     """Where along `axis` the first largest element is."""
 
-    def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        np.argmax(x, self.axis, out, keepdims=self.keepdims)
+    search = staticmethod(np.argmax)
 
 
 class ArgMin(ArgExtreme):
     """Where along `axis` the first smallest element is."""
 
-    def compute(self, out: np.ndarray, x: np.ndarray) -> None:
-        np.argmin(x, self.axis, out, keepdims=self.keepdims)
+    search = staticmethod(np.argmin)
 
 
 class AlongAxis(Op):
