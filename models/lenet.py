@@ -4,11 +4,17 @@ As it is written today: ReLU and max pooling for the scaled tanh and the trainab
 the partial ones of its third layer, and a linear layer for the radial basis functions at the end.
 """
 
-from graphnet import nn
+from graphnet import nn, optim
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
-RECIPE = {"optimizer": "Adam", "lr": 2e-3, "epochs": 10, "batch_size": 64}
+RECIPE = {
+    "optimizer": "SGD",
+    "options": {"momentum": 0.9, "nesterov": True, "weight_decay": 2e-3},
+    "lr": optim.cosine(0.03, steps=800, eta_min=1e-3),  # 10 epochs of 80 batches
+    "epochs": 10,
+    "batch_size": 16,
+}
 
 
 def build() -> nn.Sequential:

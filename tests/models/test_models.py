@@ -84,7 +84,7 @@ def test_lenet_learns_the_digits():
     gn.manual_seed(0)
     data, recipe = digits(), _module("lenet").RECIPE
     model = _module("lenet").build()
-    optimizer = getattr(optim, recipe["optimizer"])(model.parameters(), lr=recipe["lr"])
+    optimizer = getattr(optim, recipe["optimizer"])(model.parameters(), recipe["lr"], **recipe["options"])
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics={"accuracy": accuracy})
     loaders = DataLoader(data.train, recipe["batch_size"], shuffle=True), DataLoader(data.test, 256)
     history = trainer.fit(*loaders, epochs=recipe["epochs"], progress=False)

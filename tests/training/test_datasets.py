@@ -27,11 +27,12 @@ def test_the_split_is_the_same_on_every_run_and_disjoint():
     assert len(np.unique(everything, axis=0)) == 1797
 
 
-def test_images_are_enlarged_as_torch_interpolates():
+def test_images_are_enlarged_as_torch_interpolates_with_mnists_margin():
     torch = pytest.importorskip("torch")
     small, big = digits(8).test.images, digits(28).test.images
-    wanted = torch.nn.functional.interpolate(torch.tensor(small), size=28, mode="bilinear", align_corners=False)
-    np.testing.assert_allclose(big, wanted.numpy(), atol=1e-6)
+    wanted = torch.nn.functional.interpolate(torch.tensor(small), size=20, mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(big, np.pad(wanted.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4))), atol=1e-6)
+    assert small.shape == (359, 1, 8, 8) and digits(13).test.images.shape == (359, 1, 13, 13)
 
 
 def test_a_size_too_small_is_refused():
