@@ -27,6 +27,7 @@ from graphnet.ops.windows import (
     add_windows,
     expect_axes,
     expect_floats,
+    located,
     pair,
     place,
     sides,
@@ -217,6 +218,7 @@ def _expect_windows(dy: TensorType, counts: Sizes) -> None:
 # -- public functions -----------------------------------------------------------------------------------------------
 
 
+@located
 def conv2d(
     input: NodeLike,
     weight: NodeLike,
@@ -236,12 +238,13 @@ def conv2d(
     """
     x, w = operands(input, weight)
     steps, spread = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    expect_axes(w.type, 4, "conv2d's weight", _WEIGHTS)
+    expect_axes(w.type, 4, "the weight", _WEIGHTS)
     around = _padding(padding, w.shape[2:], steps, spread)
     x, around = _padded_by_mode(x, around, padding_mode)
     return _with_bias(Conv2d(steps, around, spread, _groups(groups))(x, w), bias)
 
 
+@located
 def conv1d(
     input: NodeLike,
     weight: NodeLike,
@@ -257,14 +260,15 @@ def conv1d(
     padding: a number, a pair (before, after), "valid" or "same".
     """
     x, w = operands(input, weight)
-    expect_axes(x.type, 3, "conv1d's input", "(batch, channels, length)")
-    expect_axes(w.type, 3, "conv1d's weight", "(out channels, in channels / groups, kernel length)")
+    expect_axes(x.type, 3, "the input", "(batch, channels, length)")
+    expect_axes(w.type, 3, "the weight", "(out channels, in channels / groups, kernel length)")
     around = padding if isinstance(padding, str) else ((0, 0), pair("padding", _unwrapped(padding), 0))
     steps, spread = pair("stride", _unwrapped(stride), 1), pair("dilation", _unwrapped(dilation), 1)
     y = conv2d(as_rows(x), as_rows(w), bias, (1, steps[1]), around, (1, spread[1]), groups, padding_mode)
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
+@located
 def conv_transpose2d(
     input: NodeLike,
     weight: NodeLike,
@@ -281,8 +285,8 @@ def conv_transpose2d(
     output_padding + 1, ...). Raises `ArgumentError` for an output padding not below the stride or the dilation.
     """
     x, w = operands(input, weight)
-    expect_axes(x.type, 4, "conv_transpose2d's input", _IMAGES)
-    expect_axes(w.type, 4, "conv_transpose2d's weight", "(in channels, out channels / groups, kernel height, width)")
+    expect_axes(x.type, 4, "the input", _IMAGES)
+    expect_axes(w.type, 4, "the weight", "(in channels, out channels / groups, kernel height, width)")
     steps, spread = pair("stride", stride, 1), pair("dilation", dilation, 1)
     border, extra = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
     if any(more >= max(step, wide) for more, step, wide in zip(extra, steps, spread, strict=True)):
@@ -296,7 +300,7 @@ def conv_transpose2d(
         for count, step, span, (before, after) in zip(x.shape[2:], steps, spans, around, strict=True)
     )
     if any(isinstance(length, int) and length < 1 for length in size):
-        raise ShapeError(f"conv_transpose2d of {x.type}: padding {border} leaves an output of {shape_text(size)}")
+        raise ShapeError(f"padding {border} leaves an output of {shape_text(size)}")
     return _with_bias(_input_gradient(op, x, w, size), bias)
 
 
@@ -338,7 +342,7 @@ def _padded_by_mode(x: Node, around: Sides, mode: str) -> tuple[Node, Sides]:
         raise ArgumentError(f"padding_mode must be 'zeros', 'reflect', 'replicate' or 'circular', got {mode!r}")
     if mode == "zeros" or around == NO_PADDING:
         return x, around
-    expect_axes(x.type, 4, "conv2d's input", _IMAGES)
+    expect_axes(x.type, 4, "the input", _IMAGES)
     return pad(x, ((0, 0), (0, 0), *around), mode), NO_PADDING
 
 

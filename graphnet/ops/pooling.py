@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
-from graphnet.graph.layout import in_order
+from graphnet.graph.layout import axis_order, in_order
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import as_rows
 from graphnet.ops.shaping import reshape, shape_text
 from graphnet.ops.sources import NodeLike, as_node
-from graphnet.ops.windows import Pair, Sides, Sizes, Window, expect_axes, expect_floats, pair
+from graphnet.ops.windows import Pair, Sides, Sizes, Window, expect_axes, expect_floats, located, pair
 
 _BITS = {4: np.int32, 8: np.int64}
 
@@ -251,12 +251,12 @@ class AvgPool2dGradient(AveragePooling):
 
 
 def lying_like(x: np.ndarray, scratch: np.ndarray) -> np.ndarray:
-    """Row-major scratch memory with its axes in the order that x's have in memory.
+    """Scratch memory with its axes in the order that x's have in memory.
 
     NumPy runs through operands of different orders several times as slowly.
     """
     order = sorted(range(x.ndim), key=lambda axis: (x.shape[axis] != 1, -abs(x.strides[axis])))
-    return in_order(scratch.reshape(-1), scratch.shape, order)
+    return in_order(scratch.transpose(axis_order(scratch)).reshape(-1), scratch.shape, order)
 
 
 @lru_cache(maxsize=1024)
@@ -285,6 +285,7 @@ def _expect_shapes(expected: TensorType, *given: TensorType) -> None:
 # -- public functions -----------------------------------------------------------------------------------------------
 
 
+@located
 def max_pool2d(
     input: NodeLike,
     kernel_size: int | Sequence[int],
@@ -303,6 +304,7 @@ def max_pool2d(
     return MaxPool2d(*geometry, bool(ceil_mode), spread)(as_node(input))
 
 
+@located
 def avg_pool2d(
     input: NodeLike,
     kernel_size: int | Sequence[int],
@@ -319,16 +321,18 @@ def avg_pool2d(
     return AvgPool2d(*geometry, bool(ceil_mode), bool(count_include_pad), divisor_override)(as_node(input))
 
 
+@located
 def max_pool1d(
     input: NodeLike, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Node:
     """The maximum of each window of sequences (N, C, L): `max_pool2d` of images of one row."""
-    x = _sequence(input, "max_pool1d")
+    x = _sequence(input)
     steps = kernel_size if stride is None else stride
     y = max_pool2d(as_rows(x), _row(kernel_size, 1), _row(steps, 1), _row(padding, 0), _row(dilation, 1), ceil_mode)
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
+@located
 def avg_pool1d(
     input: NodeLike,
     kernel_size: Any,
@@ -338,7 +342,7 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Node:
     """The mean of each window of sequences (N, C, L): `avg_pool2d` of images of one row."""
-    x = _sequence(input, "avg_pool1d")
+    x = _sequence(input)
     steps = kernel_size if stride is None else stride
     y = avg_pool2d(as_rows(x), _row(kernel_size, 1), _row(steps, 1), _row(padding, 0), ceil_mode, count_include_pad)
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
@@ -355,9 +359,9 @@ def _geometry(kernel_size: Any, stride: Any, padding: Any, dilation: Pair) -> tu
     return kernel, steps, around
 
 
-def _sequence(input: NodeLike, what: str) -> Node:
+def _sequence(input: NodeLike) -> Node:
     x = as_node(input)
-    expect_axes(x.type, 3, f"{what}'s input", "(batch, channels, length)")
+    expect_axes(x.type, 3, "the input", "(batch, channels, length)")
     return x
 
 

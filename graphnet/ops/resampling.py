@@ -15,7 +15,7 @@ from graphnet.ops.pooling import AvgPool2d, lying_like
 from graphnet.ops.reductions import mean
 from graphnet.ops.shaping import shape_text
 from graphnet.ops.sources import NodeLike, as_node
-from graphnet.ops.windows import NO_PADDING, Pair, Sizes, expect_axes, expect_floats, pair
+from graphnet.ops.windows import NO_PADDING, Pair, Sizes, expect_axes, expect_floats, located, pair
 
 _IMAGES = "(batch, channels, height, width)"
 
@@ -117,10 +117,11 @@ def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
+@located
 def adaptive_avg_pool2d(input: NodeLike, output_size: int | Sequence[int | None] | None) -> Node:
     """The means of images (N, C, H, W) over `output_size` windows: a number, or one an axis; None keeps an axis."""
     x = as_node(input)
-    expect_axes(x.type, 4, "adaptive_avg_pool2d's input", _IMAGES)
+    expect_axes(x.type, 4, "the input", _IMAGES)
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(wanted) != 2 or any(isinstance(n, bool) or not isinstance(n, (int, type(None))) for n in wanted):
         raise ArgumentError(f"output_size must be an integer >= 1, None, or a pair of them, got {output_size!r}")
@@ -130,18 +131,21 @@ def adaptive_avg_pool2d(input: NodeLike, output_size: int | Sequence[int | None]
     return AdaptiveAvgPool2d(counts)(x)
 
 
+@located
 def global_avg_pool2d(input: NodeLike) -> Node:
     """The mean of each channel of images (N, C, H, W), as (N, C, 1, 1)."""
     x = as_node(input)
-    expect_axes(x.type, 4, "global_avg_pool2d's input", _IMAGES)
+    expect_axes(x.type, 4, "the input", _IMAGES)
     return mean(x, (2, 3), keepdims=True)
 
 
+@located
 def upsample(input: NodeLike, scale_factor: int | Sequence[int]) -> Node:
     """Images (N, C, H, W) made larger by repeating each element `scale_factor` times, a number or one for each axis."""
     return Upsample(pair("scale_factor", scale_factor, 1))(as_node(input))
 
 
+@located
 def interpolate(input: NodeLike, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Node:
     """Images (N, C, H, W) of another size, by nearest neighbours: `upsample` with PyTorch's arguments.
 
@@ -154,7 +158,7 @@ def interpolate(input: NodeLike, size: Any = None, scale_factor: Any = None, mod
     if size is None:
         return upsample(input, scale_factor)
     x = as_node(input)
-    expect_axes(x.type, 4, "interpolate's input", _IMAGES)
+    expect_axes(x.type, 4, "the input", _IMAGES)
     wanted = pair("size", size, 1)
     return upsample(x, [_factor(large, small, size) for large, small in zip(wanted, x.shape[2:], strict=True)])
 

@@ -70,7 +70,7 @@ def test_shapes_that_do_not_fit(x: Any, w: Any, options: dict[str, Any], message
     ],
 )
 def test_arguments_that_make_no_sense(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(gn.ArgumentError, match=message):
+    with pytest.raises(gn.ArgumentError, match="(?s)conv2d: " + message + ".*declared at .*test_convolution.py"):
         _conv2d((1, 2, 8, 8), (2, 2, 3, 3), **options)
 
 
@@ -99,7 +99,7 @@ def test_transposed_convolution_refuses_output_padding_above_the_stride() -> Non
 
 
 def test_conv1d_refuses_images() -> None:
-    with pytest.raises(gn.ShapeError, match="conv1d's input to have 3 dimensions"):
+    with pytest.raises(gn.ShapeError, match="conv1d: expected the input to have 3 dimensions"):
         gn.conv1d(gn.input("x", (1, 2, 4, 4)), gn.input("w", (2, 2, 3)))
 
 
