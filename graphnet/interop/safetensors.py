@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def load_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` beside `path`, then move it there in one step."""
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{uuid4().hex}")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(8).hex()}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
