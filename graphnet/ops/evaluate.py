@@ -15,7 +15,7 @@ from graphnet.ops.sources import Assign, Constant, Stored
 def apply_op(op: Op, *inputs: np.ndarray) -> np.ndarray:
     """What `op` gives for `inputs`, in a new array."""
     if op.is_view:
-        return op.view(np.ascontiguousarray(inputs[0])).copy()
+        return op.view(np.asarray(inputs[0], order="C")).copy()
     types = [type_of(array) for array in inputs]
     out_type = op.infer(*types)
     out = np.empty(out_type.static_shape, out_type.dtype)

@@ -27,7 +27,8 @@ def _shaped(value: Node, like: Node) -> Node:
 
 def _is_normal(number: float, dtype: np.dtype) -> bool:
     """Whether `number` lies in the range in which `dtype` has all its digits."""
-    return bool(np.finfo(dtype).tiny <= abs(number) <= np.finfo(dtype).max)
+    limits = np.finfo(dtype)
+    return float(limits.tiny) <= abs(number) <= float(limits.max)
 
 
 # -- exact -------------------------------------------------------------------------------------------------------------

@@ -24,13 +24,22 @@ from graphnet.rewrite.driver import Any, Apply, Bindings, Number, Pattern, Rule,
 x, g, s, i = Any("x"), Any("g"), Any("s"), Any("i")
 
 
+_MOST_TERMS = 64  # a sum that adds itself to itself has no end of them
+
+
 def _terms(total: Node) -> list[Node]:
-    """What was added up to `total`, one after the other."""
-    terms = []
-    while isinstance(total.op, Add):
-        total, last = total.inputs
-        terms.append(last)
-    return [total, *reversed(terms)]
+    """What was added up to `total`: -(a + b) + c gives -a, -b and c."""
+    terms: list[Node] = []
+    stack = [(total, False)]
+    while stack:
+        node, negated = stack.pop()
+        if isinstance(node.op, Negative):
+            stack.append((node.inputs[0], not negated))
+        elif isinstance(node.op, Add) and len(terms) + len(stack) < _MOST_TERMS:
+            stack.extend((value, negated) for value in reversed(node.inputs))
+        else:
+            terms.append(-node if negated else node)
+    return terms
 
 
 def _taken_apart(parts: Sequence[Node], rules: Sequence[Rule]) -> Node | None:
@@ -129,7 +138,10 @@ def gradient_of_log_one_minus_sigmoid(x: Node, g: Node, s: Node, q: Node, slope:
     return broadcast_to(-(g * s), node.shape)
 
 
-@rule(Apply(Multiply, Apply(Add, name="d"), Apply(Multiply, _sigmoid, Any("q"), name="slope"), either_order=True))
+_whole_slope = Apply(Multiply, _sigmoid, Any("q"), name="slope")
+
+
+@rule(Apply(Multiply, Apply((Add, Negative), name="d"), _whole_slope, either_order=True))
 def gradient_of_sigmoid_used_often(x: Node, s: Node, q: Node, d: Node, slope: Node) -> Node | None:
     """(a + b) * s * (1 - s)  -->  a * s * (1 - s) + b * s * (1 - s)    where a or b is g / s or -g / (1 - s)"""
     parts = [term * slope for term in _terms(d)]
