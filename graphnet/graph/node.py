@@ -7,9 +7,10 @@ subexpressions cost nothing and graph equality is `is`. Names and source lines l
 from __future__ import annotations
 
 import hashlib
+import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, dataclass_transform
 from weakref import WeakValueDictionary
@@ -30,8 +31,17 @@ class _Declared:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        annotations = inspect.get_annotations(cls).values()
+        if all("ClassVar" in str(annotation) for annotation in annotations):
+            return  # no fields of its own: what it inherits will do, and dataclasses take long to make
         dataclass(frozen=True, eq=False, repr=False)(cls)
         cls.field_names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
 class Op(_Declared):
