@@ -21,6 +21,7 @@ from graphnet.profile import Profile
 from graphnet.program import Program
 from graphnet.schedule import Schedule
 
+_Sizes: TypeAlias = "tuple[tuple[str, int], ...]"
 Specialize: TypeAlias = "Callable[[Mapping[str, int]], Program]"
 Outputs: TypeAlias = "Node | Sequence[Node] | Mapping[Any, Node] | None"
 
@@ -40,8 +41,8 @@ class Executable:
         self._outputs = outputs
         self._specialize = specialize
         self._check = check
-        self._programs: OrderedDict[tuple[tuple[str, int], ...], Program] = OrderedDict()
-        self._by_shapes: dict[tuple[tuple[int, ...], ...], Program] = {}
+        self._programs: OrderedDict[_Sizes, Program] = OrderedDict()
+        self._by_shapes: dict[tuple[tuple[int, ...], ...], _Sizes] = {}
         self._latest: Program | None = None
         self._lock = threading.RLock()
 
@@ -49,9 +50,8 @@ class Executable:
         """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used."""
         feeds = self._feeds(arrays, named)
         with self._lock:
-            program = self._by_shapes.get(tuple([array.shape for array in feeds]))
-            if program is None or program is not self._latest:
-                program = self._program(feeds)
+            known = self._by_shapes.get(tuple([array.shape for array in feeds]))
+            program = self._program(feeds) if known is None else self._used(known)
             check = config.check() if self._check is None else self._check
             results = program.run_checked(feeds) if check >= 2 else program.run(feeds)
         return self._structured(results)
@@ -67,11 +67,15 @@ class Executable:
             if key not in self._programs:
                 self._programs[key] = self._specialize(wanted)
                 if len(self._programs) > _MOST_PROGRAMS:
-                    _, oldest = self._programs.popitem(last=False)
-                    self._by_shapes = {s: p for s, p in self._by_shapes.items() if p is not oldest}
-            self._programs.move_to_end(key)
-            self._latest = self._programs[key]
-            return self._latest
+                    oldest, _ = self._programs.popitem(last=False)
+                    self._by_shapes = {s: k for s, k in self._by_shapes.items() if k != oldest}
+            return self._used(key)
+
+    def _used(self, key: _Sizes) -> Program:
+        """The program for `key`, which is now the latest."""
+        self._programs.move_to_end(key)
+        self._latest = self._programs[key]
+        return self._latest
 
     # -- the story of the latest program ---------------------------------------------------------------------------
 
@@ -171,7 +175,7 @@ class Executable:
                     problem = f"axis {axis} should be {wanted}{f' ({said})' if said else ''}, is {came}"
                     raise FeedError(self._misfit(name, node, array, problem))
         program = self.specialize(sizes)
-        self._by_shapes[tuple([array.shape for array in feeds])] = program
+        self._by_shapes[tuple([array.shape for array in feeds])] = tuple(sorted(sizes.items()))
         return program
 
     def _misfit(self, name: str, node: Node, array: np.ndarray, problem: str) -> str:

@@ -127,8 +127,8 @@ class Program:
     def _run_step_checked(self, index: int, kernel: Kernel) -> None:
         node, arrays = self.schedule.steps[index], self.lowered.arrays
         before = [arrays[value].copy() for value in node.inputs]
-        expected = apply_op(node.op, *before)
         try:
+            expected = apply_op(node.op, *before)
             kernel()
         except GraphnetError as error:
             raise self._located(error, kernel) from None

@@ -127,7 +127,7 @@ class MaxPool2dGradient(MaxPooling):
         return [None, None, MaxPool2dGather(**self.attributes)(x, y, dy)]
 
     def workspace(self, x: TensorType, y: TensorType, *rest: TensorType) -> tuple[TensorType, ...]:
-        return self._scratch(y)
+        return (*self._scratch(y), y)
 
     def compute(
         self, out: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, work: tuple[np.ndarray, ...]
@@ -137,8 +137,13 @@ class MaxPool2dGradient(MaxPooling):
         bits = _BITS[out.dtype.itemsize]
         if not self._tiles(out, dy):
             out.fill(0)
+        # A gradient that comes from a row-major layer above lies in another order than x and y do.
+        ordered = lying_like(y, work[3])
+        if ordered.strides != dy.strides:
+            np.copyto(ordered, dy)
+            dy = ordered
         overlaps = self.window.overlaps
-        for mask, total, given, part in self._first_maxima(x, y, out, dy, work):
+        for mask, total, given, part in self._first_maxima(x, y, out, dy, work[:3]):
             chosen = part.view(bits)
             np.copyto(chosen, mask)
             if overlaps:
