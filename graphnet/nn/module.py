@@ -32,6 +32,7 @@ class Module:
     """
 
     training: bool
+    _made_at: provenance.Provenance
     _path: str  # dotted, from the outermost module that took this one in; "" for that module itself
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Parameter | None]
@@ -43,16 +44,17 @@ class Module:
         # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
         module = super().__new__(cls)
         state = {"training": True, "_path": "", "_parameters": {}, "_buffers": {}, "_modules": {}}
-        module.__dict__.update(state)
+        module.__dict__.update(state, _made_at=provenance.here())
         return module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `forward` declares for these nodes, each node marked as belonging to this module."""
         for value in (*args, *kwargs.values()):
-            if isinstance(value, np.ndarray):
+            # A torch tensor is as wrong here as a NumPy array; single numbers are welcome.
+            if not isinstance(value, Node) and hasattr(value, "__array__") and getattr(value, "ndim", 0):
                 raise ArgumentError(
                     f"{type(self).__name__} takes graph nodes such as gn.input(...), got an array of shape "
-                    f"{value.shape}; to run a model on arrays, compile its graph with gn.compile"
+                    f"{tuple(value.shape)}; to run a model on arrays, compile its graph with gn.compile"
                     f"\n  called at {provenance.current_location()}"
                 )
         token = _enclosing.set(self._path)
@@ -63,6 +65,8 @@ class Module:
                 for own in (*self._parameters.values(), *self._buffers.values()):
                     if own is not None:
                         provenance.belongs_here(own)
+                made = self._made_at
+                stack.enter_context(provenance.made_at(made.file, made.line, Module.__call__.__code__))
                 return self.forward(*args, **kwargs)
         finally:
             _enclosing.reset(token)

@@ -24,6 +24,7 @@ class Parts:
     layers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     home: dict[Node, str] = field(default_factory=dict)
+    loose: dict[Node, int] = field(default_factory=dict)
 
     def base(self, node: Node) -> Node:
         """The node whose memory `node` looks at: itself, unless it is a view that the picture folds into arrows."""
@@ -51,7 +52,7 @@ def parts_of(order: Sequence[Node], detail: str) -> Parts:
         return parts
     parts = Parts(folded=lambda node: True)
     targets = _update_targets(order, roles)
-    unscoped = _unscoped_groups(order, roles) if detail == "layers" else {}
+    parts.loose = _loose_groups(order, roles) if detail == "layers" else {}
     for node in order:
         if node.op.is_view or isinstance(node.op, (Constant, SizeOf)) or isinstance(node, Parameter):
             continue
@@ -61,10 +62,9 @@ def parts_of(order: Sequence[Node], detail: str) -> Parts:
             parts.add((UPDATE, layer if detail == "layers" else targets[node]), node, UPDATE, layer, title)
         elif detail == "ops" or not node.inputs:
             parts.add(node, node, roles[node], scope)
-        elif scope:
-            parts.add((roles[node], scope), node, roles[node], scope)
         else:
-            parts.add(unscoped[node], node, roles[node], ())
+            group = parts.loose[node] if node in parts.loose else (roles[node], scope)
+            parts.add(group, node, roles[node], scope)
     return parts
 
 
@@ -153,17 +153,21 @@ def _update_text(targets: tuple[Parameter, ...], detail: str) -> tuple[str, tupl
     return f"update {', '.join(target.name.split('.')[-1] if layer else target.name for target in trained)}", layer
 
 
-def _unscoped_groups(order: Sequence[Node], roles: Mapping[Node, str]) -> dict[Node, int]:
-    """Nodes outside every layer, those of one role that are joined by arrows together (by networkx)."""
+def _loose_groups(order: Sequence[Node], roles: Mapping[Node, str]) -> dict[Node, int]:
+    """Nodes that no innermost layer holds, such as the addition of a residual block; those of one layer and role that
+    are joined by arrows together (by networkx)."""
     import networkx
 
+    scopes = {node.provenance.scope for node in order}
+    outer = {scope[:length] for scope in scopes for length in range(len(scope))} | {()}
     graph = networkx.Graph()
     for node in order:
-        if node.provenance.scope:
+        scope = node.provenance.scope
+        if scope not in outer:
             continue
         graph.add_node(node)
         for value in node.inputs:
-            if value.inputs and not value.provenance.scope and roles[value] == roles[node]:
+            if value.inputs and value.provenance.scope == scope and roles[value] == roles[node]:
                 graph.add_edge(value, node)
     components = networkx.connected_components(graph)
     return {node: position for position, component in enumerate(components) for node in component}

@@ -69,12 +69,12 @@ def lanes_of(diagram: Diagram) -> dict[str, int]:
 
 def blocks_of(diagram: Diagram) -> dict[str, str]:
     """For each box, the box that leads its block: the first of its outermost layer, or of what it belongs to."""
-    leaders: dict[tuple[str, ...] | str, str] = {}
+    leaders: dict[tuple[str, ...] | int, str] = {}
     blocks: dict[str, str] = {}
-    forward_first = sorted(diagram.boxes.items(), key=lambda entry: entry[1].role != FORWARD)
-    for key, box in forward_first:
-        if box.layer or box.role in (FORWARD, BACKWARD, UPDATE):
-            blocks[key] = leaders.setdefault(box.layer[:1] or _line(box), key)
+    loose = _loose_parts(diagram)
+    for key, box in sorted(diagram.boxes.items(), key=lambda entry: entry[1].role != FORWARD):
+        if box.layer or key in loose:
+            blocks[key] = leaders.setdefault(box.layer[:1] or loose[key], key)
     for arrow in diagram.arrows:
         for key, other in ((arrow.source, arrow.target), (arrow.target, arrow.source)):
             if key not in blocks and other in blocks:
@@ -82,9 +82,23 @@ def blocks_of(diagram: Diagram) -> dict[str, str]:
     return {key: blocks.get(key, key) for key in diagram.boxes}
 
 
-def _line(box: Box) -> str:
-    """The user's line that a box outside all layers comes from: the loss and its gradient have it in common."""
-    return box.nodes[0].provenance.location
+def _loose_parts(diagram: Diagram) -> dict[str, int]:
+    """Boxes outside all layers; those of one line of the user's that arrows join, as a loss and its gradient, share a
+    number (by networkx)."""
+    import networkx
+
+    graph = networkx.Graph()
+    lines = {
+        key: box.nodes[0].provenance.location
+        for key, box in diagram.boxes.items()
+        if not box.layer and box.role in (FORWARD, BACKWARD, UPDATE)
+    }
+    graph.add_nodes_from(lines)
+    for arrow in diagram.arrows:
+        if arrow.source in lines and lines[arrow.source] == lines.get(arrow.target):
+            graph.add_edge(arrow.source, arrow.target)
+    components = networkx.connected_components(graph)
+    return {key: number for number, component in enumerate(components) for key in component}
 
 
 def columns_of(diagram: Diagram, columns: int) -> list[list[list[str]]]:

@@ -17,6 +17,7 @@ from graphnet.graph.provenance import BACKWARD, FORWARD, UPDATE
 from graphnet.graph.text import origin_text
 from graphnet.graph.traversal import topological
 from graphnet.graph.types import TensorType
+from graphnet.ops.fused import Fused
 from graphnet.ops.sources import Assign, Constant, Input, Parameter, SizeOf
 from graphnet.viz.collapse import SHARED, Parts, parts_of
 
@@ -98,7 +99,8 @@ def diagram(
     boxes = {key: _box(key, nodes, parts, detail) for key, nodes in parts.members.items()}
     _drop_common_layer(boxes)
     for box in boxes.values():
-        box.lines += _inline_texts(box, parts)
+        if detail != "nodes":
+            box.lines += _inline_texts(box, parts)
         box.lines += _cost_lines(box, nbytes or {}, seconds or {})
     arrows = _arrows(order, boxes, parts)
     _add_outputs(outputs, boxes, arrows, parts)
@@ -142,13 +144,16 @@ def _box(key: str, nodes: list[Node], parts: Parts, detail: str) -> Box:
         (node,) = nodes
         if isinstance(node.op, Input):
             return Box(key, node.op.label, INPUT, layer, nodes, [], tip)
+        if isinstance(node, Parameter):
+            return Box(key, node.name, role, layer, nodes, ["parameter"], tip)
         attributes = _attributes_text(node, everything=detail == "nodes")
         return Box(key, node.op.name, role, layer, nodes, [attributes] if attributes else [], tip)
-    names = list(dict.fromkeys(node.op.name for node in nodes if not node.op.is_view))
+    names = list(dict.fromkeys(name for node in nodes if not node.op.is_view for name in _op_names(node)))
     more = len(names) - MAX_INLINE
     lines = [", ".join(names[:MAX_INLINE]) + (f" and {more} more" if more > 0 else "")]
-    # Outside all layers the longest name says most: softmax_cross_entropy, not the divide after it.
-    return Box(key, layer[-1] if layer else max(names, key=len), role, layer, nodes, lines, tip)
+    # Outside innermost layers the longest name says most: softmax_cross_entropy, not the divide after it.
+    is_layer = layer and nodes[0] not in parts.loose
+    return Box(key, layer[-1] if is_layer else max(names, key=len), role, layer, nodes, lines, tip)
 
 
 def _drop_common_layer(boxes: Mapping[str, Box]) -> None:
@@ -161,8 +166,8 @@ def _drop_common_layer(boxes: Mapping[str, Box]) -> None:
 
 def _attributes_text(node: Node, *, everything: bool) -> str:
     """The fields of an op that say more than their defaults: stride and padding, say."""
-    texts = []
-    for name, value in node.op.attributes.items():
+    texts = _op_names(node) if isinstance(node.op, Fused) else []
+    for name, value in () if texts else node.op.attributes.items():
         if isinstance(value, TensorType) or (not everything and _says_nothing(name, value)):
             continue
         if name == "axis" and "kernel" in node.op.attributes:  # where a window lies says its kernel
@@ -170,6 +175,11 @@ def _attributes_text(node: Node, *, everything: bool) -> str:
         texts.append(f"{name} {shown(value) if name.startswith('ax') else _value_text(value)}")
     joined = ", ".join(texts)
     return joined if len(joined) <= 44 else f"{joined[:43]}…"
+
+
+def _op_names(node: Node) -> list[str]:
+    """The op of a node, or those that are fused into it."""
+    return [op.name for op, _ in node.op.parts] if isinstance(node.op, Fused) else [node.op.name]
 
 
 def _value_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import graphnet as gn
+from graphnet import nn
 from graphnet.graph.provenance import BACKWARD, FORWARD, UPDATE, acting_as, deriving, scope
 from graphnet.graph.traversal import topological
 
@@ -105,3 +106,19 @@ def test_errors_name_function_type_and_line() -> None:
     message = str(caught.value)
     assert message.startswith("sum(float32[2, 3]): axis 2 is out of range for 2 dimensions")
     assert f"test_provenance.py:{_here() - 3}" in message
+
+
+def test_a_layer_called_by_a_container_stands_for_the_line_that_made_it() -> None:
+    layers = [
+        nn.Linear(3, 2),
+        nn.ReLU(),
+    ]
+    y = nn.Sequential(*layers)(gn.input("contained", ("N", 3)))
+    assert y.provenance.file == __file__
+    assert [y.inputs[0].provenance.line, y.provenance.line] == [_here() - 5, _here() - 4]
+
+
+def test_a_layer_called_by_the_user_takes_the_line_of_the_call() -> None:
+    layer = nn.ReLU()
+    y = layer(gn.input("called", (3,)))
+    assert y.provenance.line == _here() - 1
