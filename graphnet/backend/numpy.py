@@ -10,14 +10,13 @@ from graphnet.backend.base import Kernel
 from graphnet.graph.node import Op
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Rule
-from graphnet.rewrite.products import PRODUCTS
 
 
 class NumpyBackend:
     """Always there. Its kernels are the ops' own; what makes it fast is what rewriting and planning hand it."""
 
     name = "numpy"
-    rules: Sequence[Rule] = (*CONVOLUTION, *PRODUCTS)
+    rules: Sequence[Rule] = CONVOLUTION
 
     def kernel(
         self, op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]

@@ -72,7 +72,7 @@ class Fused(Op):
         found: list[Call] = []
         for tile in _tiles(out.shape, order):
             values = [_piece(x, tile) for x in inputs]
-            target = out[tile]
+            target = out[(..., *tile)]
             for number, (op, operands) in enumerate(self.parts):
                 of = [values[i] for i in operands]
                 offset = scratch.result[number]
