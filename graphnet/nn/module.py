@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from graphnet.errors import ArgumentError, GraphnetError
 from graphnet.graph import provenance
@@ -16,6 +15,9 @@ from graphnet.graph.node import Node
 from graphnet.graph.types import DtypeLike, as_dtype
 from graphnet.nn.state import LoadResult, load_arrays
 from graphnet.ops.sources import Parameter, parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _enclosing: ContextVar[str | None] = ContextVar("graphnet_enclosing_module", default=None)
 
@@ -49,14 +51,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `forward` declares for these nodes, each node marked as belonging to this module."""
-        for value in (*args, *kwargs.values()):
-            # A torch tensor is as wrong here as a NumPy array; single numbers are welcome.
-            if not isinstance(value, Node) and hasattr(value, "__array__") and getattr(value, "ndim", 0):
-                raise ArgumentError(
-                    f"{type(self).__name__} takes graph nodes such as gn.input(...), got an array of shape "
-                    f"{tuple(value.shape)}; to run a model on arrays, compile its graph with gn.compile"
-                    f"\n  called at {provenance.current_location()}"
-                )
+        self._refuse_arrays(args, kwargs)
         token = _enclosing.set(self._path)
         try:
             with ExitStack() as stack:
@@ -68,8 +63,27 @@ class Module:
                 made = self._made_at
                 stack.enter_context(provenance.made_at(made.file, made.line, Module.__call__.__code__))
                 return self.forward(*args, **kwargs)
+        except GraphnetError as error:
+            if "declared at" in str(error):
+                raise
+            raise self._located(error) from error
         finally:
             _enclosing.reset(token)
+
+    def _refuse_arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        for value in (*args, *kwargs.values()):
+            # A torch tensor is as wrong here as a NumPy array; single numbers are welcome.
+            if not isinstance(value, Node) and hasattr(value, "__array__") and np.ndim(value):
+                raise ArgumentError(
+                    f"{type(self).__name__} takes graph nodes such as gn.input(...), got an array of shape "
+                    f"{tuple(value.shape)}; to run a model on arrays, compile its graph with gn.compile"
+                    f"\n  called at {provenance.current_location()}"
+                )
+
+    def _located(self, error: GraphnetError) -> GraphnetError:
+        """The same error, saying in which layer it came up and which line made that layer."""
+        where = f"{self._path!r} ({type(self).__name__})" if self._path else type(self).__name__
+        return type(error)(f"{error}\n  in {where}, declared at {self._made_at.location}")
 
     def _scope(self, enclosing: object) -> list[str]:
         """The names from the module that is calling down to this one; a number is told more by its class."""

@@ -175,6 +175,12 @@ def test_mistakes_say_what_to_do():
         Scale(4)(gn.input("x", (3,)))
 
 
+def test_an_error_names_the_layer_and_the_line_that_made_it():
+    model = nn.Sequential(nn.Identity(), nn.Linear(3, 2))
+    with pytest.raises(ShapeError, match=r"linear: (.|\n)*in '1' \(Linear\), declared at .*test_module.py:\d+$"):
+        model(gn.input("x", ("N", 4)))
+
+
 def test_another_dtype_gives_new_parameters_that_shared_layers_still_share():
     shared = Scale()
     model = nn.Sequential(shared, shared).double()
