@@ -18,7 +18,7 @@ def transpose_of_product(a: Node, b: Node, product: Node, node: Node, context: C
     one direction.
     """
     axes = tuple(range(node.ndim))
-    if node.op.attributes["axes"] != (*axes[:-2], axes[-1], axes[-2]) or len(context.users(product)) != 1:
+    if node.op.attributes["axes"] != (*axes[:-2], axes[-1], axes[-2]) or not context.is_read_once(product):
         return None
     if a.ndim != b.ndim:
         return None

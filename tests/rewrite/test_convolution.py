@@ -59,7 +59,7 @@ ROWS = [
     Row(
         convolution.filter_gradient_to_matmul,
         lambda x, dy: Conv2dFilterGradient(*STEPS, 1, (3, 2))(x, dy),
-        lambda x, dy: (_rows(dy) @ _columns(x).T).reshape(W),
+        lambda x, dy: (_columns(x) @ _rows(dy).T).T.reshape(W),
         inputs=2,
         shapes=(X, DY),
     ),

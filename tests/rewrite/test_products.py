@@ -1,0 +1,38 @@
+"""Matrix products the way round in which they are read."""
+
+from __future__ import annotations
+
+import pytest
+
+import graphnet as gn
+from graphnet.graph.graph import Graph
+from graphnet.rewrite import products
+from graphnet.rewrite.driver import rewrite
+from tests.rewrite.row import Row, check
+
+TWO, BATCH = ((2, 5), (5, 4)), ((3, 2, 5), (3, 5, 4))
+turned = products.transpose_of_product
+
+ROWS = [
+    Row(turned, lambda a, b: (a @ b).T, lambda a, b: b.T @ a.T, inputs=2, shapes=TWO),
+    Row(
+        turned,
+        lambda a, b: gn.swapaxes(a @ b, 1, 2),
+        lambda a, b: gn.swapaxes(b, 1, 2) @ gn.swapaxes(a, 1, 2),
+        inputs=2,
+        shapes=BATCH,
+    ),
+    Row(turned, lambda a, b: gn.transpose(a @ b, (1, 0, 2)), None, inputs=2, shapes=BATCH),
+    Row(turned, lambda a, b: (a @ b).T @ gn.exp(a @ b), None, inputs=2, shapes=TWO),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_rule(row: Row) -> None:
+    check(row)
+
+
+def test_a_product_that_is_a_result_is_not_computed_twice() -> None:
+    a, b = (gn.input(name, shape) for name, shape in zip("ab", TWO, strict=True))
+    graph = Graph(((a @ b).T, a @ b))
+    assert rewrite(graph, products.PRODUCTS).outputs == graph.outputs
