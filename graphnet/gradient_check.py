@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from graphnet.autodiff import gradients
 from graphnet.errors import ArgumentError, FeedError, GradientError
@@ -14,6 +14,9 @@ from graphnet.graph.traversal import topological
 from graphnet.ops.evaluate import evaluate
 from graphnet.ops.shaping import sum as sum_of
 from graphnet.ops.sources import Input, Parameter, constant
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _STENCIL = ((1, 8.0), (-1, -8.0), (2, -1.0), (-2, 1.0))
 _DIVISOR = 12.0

@@ -34,7 +34,8 @@ class Lowered:
     @cached_property
     def commit_calls(self) -> tuple[Kernel, ...]:
         """The commit as single calls: a kernel that is several is taken apart."""
-        return tuple(call for kernel in self.commit for call in (kernel.calls if isinstance(kernel, Calls) else (kernel,)))
+        parts = [kernel.calls if isinstance(kernel, Calls) else (kernel,) for kernel in self.commit]
+        return tuple(call for calls in parts for call in calls)
 
 
 def lower(plan: Plan, backend: Backend) -> Lowered:

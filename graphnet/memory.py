@@ -36,7 +36,8 @@ class Slot:
         return self.offset + self.nbytes
 
     def __str__(self) -> str:
-        return f"{self.node.op.name} {self.node.type} at [{self.offset}, {self.end}) for steps {self.first}..{self.last}"
+        place = f"[{self.offset}, {self.end}) for steps {self.first}..{self.last}"
+        return f"{self.node.op.name} {self.node.type} at {place}"
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ def _takes_over(
         value, source = node.inputs[position], bases[position]
         whole = value.type == node.type and source.type.nbytes == node.type.nbytes
         shared = bases.count(source) > 1  # a kernel may read its other operand after it began to write
-        if whole and not shared and source in block_of and last[source] == index:
-            if same_places(places[value], places[node]):
-                return source
+        dies = source in block_of and last[source] == index
+        if whole and not shared and dies and same_places(places[value], places[node]):
+            return source
     return None
 
 
@@ -179,7 +180,7 @@ def _place_apart(blocks: Sequence[_Block]) -> int:
 
 
 def _place(blocks: list[_Block], steps: int) -> int:
-    """Give each block its offset; the size of the arena. The better of two placements, each within the other's reach."""
+    """Give each block its offset, by the better of two placements; the size of the arena."""
     size = _place_in_time_order(blocks, steps)
     bound = _largest_live(blocks, steps)
     if size > bound * 1.01 and len(blocks) <= _SEARCH_LIMIT:

@@ -57,7 +57,7 @@ class Schedule:
     @cached_property
     def copied(self) -> tuple[Node, ...]:
         """The assign nodes whose value is copied into the parameter after the last step."""
-        return tuple(assign for assign in self.graph.updates if self.direct.get(assign.inputs[1]) is not assign.inputs[0])
+        return tuple(node for node in self.graph.updates if self.direct.get(node.inputs[1]) is not node.inputs[0])
 
     def __str__(self) -> str:
         lines = []
@@ -66,8 +66,14 @@ class Schedule:
                 lines.append("-- commit: parameters change from here on --")
             into = f" -> {self.direct[node].name}" if node in self.direct else ""
             lines.append(f"{index:4d} {node.op!r} : {node.type}{into}  # {node.provenance.role}")
-        lines.extend(f"copy {assign.inputs[0].op.label} <- its new value" for assign in self.copied)
+        lines.extend(f"copy {_target(assign).name} <- its new value" for assign in self.copied)
         return "\n".join(lines)
+
+
+def _target(assign: Node) -> Parameter:
+    target = assign.inputs[0]
+    assert isinstance(target, Parameter)
+    return target
 
 
 def schedule(graph: Graph) -> Schedule:
@@ -124,8 +130,7 @@ def _direct_updates(graph: Graph, commit: Sequence[Node]) -> tuple[dict[Node, Pa
                     readers.setdefault(source, []).append(node)
     direct: dict[Node, Parameter] = {}
     for assign in graph.updates:
-        target, value = assign.inputs
-        assert isinstance(target, Parameter)
+        target, value = _target(assign), assign.inputs[1]
         if value not in inside or value in direct or not _lies_as(target, value, graph.layouts):
             continue
         late = [node for node in readers.get(target, ()) if node in inside and node is not value]
@@ -192,7 +197,9 @@ class _Live:
         return counts
 
 
-def _best(candidates: Sequence[list[Node]], live: _Live, steps: Sequence[Node], done: Sequence[Node] = ()) -> list[Node]:
+def _best(
+    candidates: Sequence[list[Node]], live: _Live, steps: Sequence[Node], done: Sequence[Node] = ()
+) -> list[Node]:
     """The candidate with the lowest peak when it follows `done`; the first of equals."""
     return min(candidates, key=lambda order: _peak([*done, *order], live, steps))
 
@@ -215,39 +222,59 @@ def _greedy(steps: Sequence[Node], after: Mapping[Node, Sequence[Node]], live: _
 
     `after` names the steps that must come before each. Values that other steps than these read stay live.
     """
-    rank = {node: index for index, node in enumerate(steps)}
-    left = live.readers_left(live.reads)
     followers: dict[Node, list[Node]] = {node: [] for node in steps}
-    readers: dict[Node, list[Node]] = {}
     for node in steps:
         for before in dict.fromkeys(after[node]):
             followers[before].append(node)
-        for value in live.reads[node]:
-            readers.setdefault(value, []).append(node)
     missing = {node: len(set(after[node])) for node in steps}
-
-    def cost(node: Node) -> int:
-        return live.bytes[node] - sum(live.bytes[value] for value in live.reads[node] if left[value] == 1)
-
-    ready = [(cost(node), rank[node]) for node in steps if missing[node] == 0]
-    heapq.heapify(ready)
+    ready = _Ready(steps, live)
+    ready.push(node for node in steps if missing[node] == 0)
     order: list[Node] = []
-    done: set[Node] = set()
-    while ready:
-        known, index = heapq.heappop(ready)
-        node = steps[index]
-        if node in done or known != cost(node):
-            continue  # it was pushed again when it became cheaper
-        done.add(node)
-        order.append(node)
-        cheaper = []
-        for value in live.reads[node]:
-            left[value] -= 1
-            if left[value] == 1:
-                cheaper.extend(readers[value])
-        for follower in followers[node]:
+    while (step := ready.pop()) is not None:
+        order.append(step)
+        for follower in followers[step]:
             missing[follower] -= 1
-        for other in (*followers[node], *cheaper):
-            if other not in done and missing[other] == 0:
-                heapq.heappush(ready, (cost(other), rank[other]))
+        ready.push(node for node in (*followers[step], *ready.cheaper_after(step)) if missing[node] == 0)
     return order
+
+
+class _Ready:
+    """The steps that may come next, cheapest first. A step is pushed again when it becomes cheaper, never dearer."""
+
+    def __init__(self, steps: Sequence[Node], live: _Live) -> None:
+        self._steps, self._live = steps, live
+        self._rank = {node: index for index, node in enumerate(steps)}
+        self._left = live.readers_left(live.reads)
+        self._readers: dict[Node, list[Node]] = {}
+        for node in steps:
+            for value in live.reads[node]:
+                self._readers.setdefault(value, []).append(node)
+        self._heap: list[tuple[int, int]] = []
+        self._done: set[Node] = set()
+
+    def _cost(self, node: Node) -> int:
+        """Live bytes that the step adds, less those it is the last to read."""
+        size = self._live.bytes
+        return size[node] - sum(size[value] for value in self._live.reads[node] if self._left[value] == 1)
+
+    def push(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if node not in self._done:
+                heapq.heappush(self._heap, (self._cost(node), self._rank[node]))
+
+    def pop(self) -> Node | None:
+        while self._heap:
+            node = self._steps[heapq.heappop(self._heap)[1]]
+            if node not in self._done:  # its cheapest entry came first; the others are out of date
+                self._done.add(node)
+                return node
+        return None
+
+    def cheaper_after(self, step: Node) -> list[Node]:
+        """Note that `step` has read its values; the steps that are now the last to read one of them."""
+        found = []
+        for value in self._live.reads[step]:
+            self._left[value] -= 1
+            if self._left[value] == 1:
+                found.extend(self._readers[value])
+        return found

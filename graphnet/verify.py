@@ -7,6 +7,7 @@ value still belongs to it; a write is right if it spares the step's own inputs, 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphnet.errors import PlanError
@@ -28,13 +29,18 @@ class ByteMap:
         """Tag bytes [start, end)."""
         if start == end:
             return
-        right = bisect_right(self._starts, end) - 1  # the run that holds byte `end`
-        after = self._tags[right]
-        left = bisect_left(self._starts, start)
-        keep_end = [(end, after)] if end < self.size and not (right < len(self._starts) and self._starts[right] == end) else []
-        stop = right if right < len(self._starts) and self._starts[right] == end else right + 1
-        self._starts[left:stop] = [start, *(s for s, _ in keep_end)]
-        self._tags[left:stop] = [tag, *(t for _, t in keep_end)]
+        self._cut(start)
+        self._cut(end)
+        left, right = bisect_left(self._starts, start), bisect_left(self._starts, end)
+        self._starts[left:right] = [start]
+        self._tags[left:right] = [tag]
+
+    def _cut(self, at: int) -> None:
+        """Make a run begin at byte `at`."""
+        run = bisect_right(self._starts, at) - 1
+        if at < self.size and self._starts[run] != at:
+            self._starts.insert(run + 1, at)
+            self._tags.insert(run + 1, self._tags[run])
 
     def holds(self, start: int, end: int, tag: object) -> bool:
         """Whether every byte of [start, end) carries `tag`."""
@@ -49,26 +55,14 @@ class ByteMap:
 
 
 def verify_plan(plan: Plan) -> None:
-    """Replay `plan`. Raises `PlanError` naming the step and the two values that would meet in the same bytes."""
-    owners = ByteMap(plan.peak_bytes)
-    overwritten: dict[Node, int] = {}
-    steps = plan.schedule.steps
-    written: set[Node] = set()
-    for index, node in enumerate(steps):
-        where = _Place(index, node)
-        for value in node.inputs:
-            _check_read(plan, owners, written, overwritten, _seen_through(value), index, where)
-        _check_write(plan, owners, index, node, where)
-        written.add(node)
-        target = plan.schedule.direct.get(node)
-        if target is not None:
-            if index < plan.schedule.commit_start:
-                raise PlanError(f"{where} changes parameter {target.name!r} before the commit, while steps may still fail")
-            overwritten[target] = index
+    """Replay `plan`. Raises `PlanError` naming the step and the values that would meet in the same bytes."""
+    replay = _Replay(plan)
+    for index, node in enumerate(plan.schedule.steps):
+        replay.step(index, node)
     for assign in plan.schedule.copied:
-        _check_read(plan, owners, written, overwritten, _seen_through(assign.inputs[1]), len(steps), "the closing copy")
+        replay.read(_seen_through(assign.inputs[1]), len(plan.schedule.steps), "the closing copy")
     for node in plan.schedule.graph.outputs:
-        _check_output(plan, written, _seen_through(node))
+        replay.check_output(_seen_through(node))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,88 +82,111 @@ def _seen_through(node: Node) -> Node:
     return node
 
 
-def _check_read(
-    plan: Plan, owners: ByteMap, written: set[Node], overwritten: dict[Node, int], value: Node, index: int, where: object
-) -> None:
-    if isinstance(value.op, Stored):
-        if value in overwritten:
-            name = value.op.label
-            raise PlanError(f"{where} reads the old value of {name!r}, overwritten at step {overwritten[value]}")
-        return
-    if isinstance(value.op, (Input, Constant)):
-        return
-    if value not in written:
-        raise PlanError(f"{where} reads {value!r} before it is computed")
-    slot = plan.slots.get(value)
-    if slot is None:
-        if value not in plan.results and value not in plan.schedule.direct:
-            raise PlanError(f"{where} reads {value!r}, which has no place")
-    elif index > slot.last:
-        raise PlanError(f"{where} reads {slot} after its life ends")
-    elif not owners.holds(slot.offset, slot.end, value):
-        raise PlanError(f"{where} reads {slot}, but its bytes have been written over")
+class _Replay:
+    """The state of memory after some steps: who owns each byte, what is computed, which parameters are overwritten."""
 
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.owners = ByteMap(plan.peak_bytes)
+        self.written: set[Node] = set()
+        self.overwritten: dict[Node, int] = {}
 
-def _check_write(plan: Plan, owners: ByteMap, index: int, node: Node, where: object) -> None:
-    if isinstance(node.op, (Assign, Input, Constant, Stored)) or node.op.is_view:
-        raise PlanError(f"{where} is not something to compute")
-    inputs = [plan.slots[v] for v in map(_seen_through, node.inputs) if v in plan.slots]
-    scratch = list(plan.scratch.get(node, ()))
-    needed = [t.nbytes for t in node.op.workspace(*(value.type for value in node.inputs))]
-    if [slot.nbytes for slot in scratch] != needed:
-        raise PlanError(f"{where} needs scratch of {needed} bytes, the plan gives {[slot.nbytes for slot in scratch]}")
-    out = plan.slots.get(node)
-    if out is None and node not in plan.results and node not in plan.schedule.direct:
-        raise PlanError(f"{where} has no place for its result")
-    busy = list(inputs)
-    for slot in scratch:
-        _check_inside(plan, slot, index, where)
-        for other in busy:
-            if _overlap(slot, other):
-                raise PlanError(f"{where}: its scratch at [{slot.offset}, {slot.end}) lies on {other}")
-        busy.append(slot)
-        owners.write(slot.offset, slot.end, slot)
-    if out is None:
-        return
-    _check_inside(plan, out, index, where)
-    if out.nbytes != node.type.nbytes:
-        raise PlanError(f"{where}: {out} has {out.nbytes} bytes, not {node.type.nbytes}")
-    for other in scratch:
-        if _overlap(out, other):
-            raise PlanError(f"{where}: its result lies on its own scratch at [{other.offset}, {other.end})")
-    for position, value in enumerate(node.inputs):
-        source = plan.slots.get(_seen_through(value))
-        if source is not None and _overlap(out, source) and not _permitted(plan, node, position, out, source):
-            raise PlanError(f"{where}: its result {out} lies on its input {source}")
-    owners.write(out.offset, out.end, node)
+    def step(self, index: int, node: Node) -> None:
+        """One step: its reads, its writes, the parameter it changes."""
+        where = _Place(index, node)
+        if isinstance(node.op, (Assign, Input, Constant, Stored)) or node.op.is_view:
+            raise PlanError(f"{where} is not something to compute")
+        for value in node.inputs:
+            self.read(_seen_through(value), index, where)
+        scratch = self._write_scratch(index, node, where)
+        self._write_result(index, node, scratch, where)
+        self.written.add(node)
+        target = self.plan.schedule.direct.get(node)
+        if target is not None:
+            if index < self.plan.schedule.commit_start:
+                raise PlanError(f"{where} changes {target.name!r} before the commit, while steps may still fail")
+            self.overwritten[target] = index
 
+    def read(self, value: Node, index: int, where: object) -> None:
+        """Whether every byte of `value` is still its own at step `index`."""
+        if isinstance(value.op, Stored) and value in self.overwritten:
+            name, when = value.op.label, self.overwritten[value]
+            raise PlanError(f"{where} reads the old value of {name!r}, overwritten at step {when}")
+        if isinstance(value.op, (Input, Constant, Stored)):
+            return
+        if value not in self.written:
+            raise PlanError(f"{where} reads {value!r} before it is computed")
+        slot = self.plan.slots.get(value)
+        if slot is None:
+            if not self._is_elsewhere(value):
+                raise PlanError(f"{where} reads {value!r}, which has no place")
+        elif index > slot.last:
+            raise PlanError(f"{where} reads {slot} after its life ends")
+        elif not self.owners.holds(slot.offset, slot.end, value):
+            raise PlanError(f"{where} reads {slot}, but its bytes have been written over")
 
-def _permitted(plan: Plan, node: Node, position: int, out: Slot, source: Slot) -> bool:
-    """Whether `node` may write over its input: the op says so, the bytes are the same, nobody else is in them."""
-    value = node.inputs[position]
-    alone = [plan.slots.get(_seen_through(v)) for v in node.inputs].count(source) == 1
-    exact = out.offset == source.offset and out.nbytes == source.nbytes
-    aligned = value.type == node.type and same_places(plan.layouts[value], plan.layouts[node])
-    return position in node.op.inplace and exact and alone and aligned
+    def check_output(self, value: Node) -> None:
+        """Whether the caller's result outlives the step."""
+        if isinstance(value.op, (Input, Constant)):
+            return
+        if value not in self.plan.results or value not in self.written:
+            raise PlanError(f"the output {value!r} is not in an array of its own")
+        if value in self.plan.slots:
+            raise PlanError(f"the output {value!r} lies in the arena, where the next step writes over it")
 
+    def _write_scratch(self, index: int, node: Node, where: object) -> list[Slot]:
+        scratch = list(self.plan.scratch.get(node, ()))
+        needed = [t.nbytes for t in node.op.workspace(*(value.type for value in node.inputs))]
+        given = [slot.nbytes for slot in scratch]
+        if given != needed:
+            raise PlanError(f"{where} needs scratch of {needed} bytes, the plan gives {given}")
+        busy = [self.plan.slots[v] for v in map(_seen_through, node.inputs) if v in self.plan.slots]
+        for slot in scratch:
+            self._check_inside(slot, index, where)
+            for other in busy:
+                if _overlap(slot, other):
+                    raise PlanError(f"{where}: its scratch at [{slot.offset}, {slot.end}) lies on {other}")
+            busy.append(slot)
+            self.owners.write(slot.offset, slot.end, slot)
+        return scratch
 
-def _check_inside(plan: Plan, slot: Slot, index: int, where: object) -> None:
-    if slot.offset < 0 or slot.end > plan.peak_bytes:
-        raise PlanError(f"{where}: {slot} leaves the arena of {plan.peak_bytes} bytes")
-    if slot.offset % ALIGNMENT:
-        raise PlanError(f"{where}: {slot} is not aligned to {ALIGNMENT} bytes")
-    if slot.first != index:
-        raise PlanError(f"{where}: {slot} is written at step {index}")
+    def _write_result(self, index: int, node: Node, scratch: Sequence[Slot], where: object) -> None:
+        out = self.plan.slots.get(node)
+        if out is None:
+            if not self._is_elsewhere(node):
+                raise PlanError(f"{where} has no place for its result")
+            return
+        self._check_inside(out, index, where)
+        if out.nbytes != node.type.nbytes:
+            raise PlanError(f"{where}: {out} has {out.nbytes} bytes, not {node.type.nbytes}")
+        for other in scratch:
+            if _overlap(out, other):
+                raise PlanError(f"{where}: its result lies on its own scratch at [{other.offset}, {other.end})")
+        for position, value in enumerate(node.inputs):
+            source = self.plan.slots.get(_seen_through(value))
+            if source is not None and _overlap(out, source) and not self._permitted(node, position, out, source):
+                raise PlanError(f"{where}: its result {out} lies on its input {source}")
+        self.owners.write(out.offset, out.end, node)
+
+    def _is_elsewhere(self, value: Node) -> bool:
+        return value in self.plan.results or value in self.plan.schedule.direct
+
+    def _permitted(self, node: Node, position: int, out: Slot, source: Slot) -> bool:
+        """Whether `node` may write over its input: the op says so, the bytes are the same, nobody else is in them."""
+        value, places = node.inputs[position], self.plan.layouts
+        alone = [self.plan.slots.get(_seen_through(v)) for v in node.inputs].count(source) == 1
+        exact = out.offset == source.offset and out.nbytes == source.nbytes
+        aligned = value.type == node.type and same_places(places[value], places[node])
+        return position in node.op.inplace and exact and alone and aligned
+
+    def _check_inside(self, slot: Slot, index: int, where: object) -> None:
+        if slot.offset < 0 or slot.end > self.plan.peak_bytes:
+            raise PlanError(f"{where}: {slot} leaves the arena of {self.plan.peak_bytes} bytes")
+        if slot.offset % ALIGNMENT:
+            raise PlanError(f"{where}: {slot} is not aligned to {ALIGNMENT} bytes")
+        if slot.first != index:
+            raise PlanError(f"{where}: {slot} is written at step {index}")
 
 
 def _overlap(a: Slot, b: Slot) -> bool:
     return a.offset < b.end and b.offset < a.end
-
-
-def _check_output(plan: Plan, written: set[Node], value: Node) -> None:
-    if isinstance(value.op, (Input, Constant)):
-        return
-    if value not in plan.results or value not in written:
-        raise PlanError(f"the output {value!r} is not in an array of its own")
-    if value in plan.slots:
-        raise PlanError(f"the output {value!r} lies in the arena, where the next step writes over it")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from operator import call
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from graphnet.graph.node import Op
-from graphnet.ops.elementwise import is_plain_ufunc
-from graphnet.ops.fused import Fused
+from graphnet.ops.fused import Fused, bound
 from graphnet.rewrite.driver import Rule
 
 Kernel: TypeAlias = "Callable[[], object]"
@@ -43,11 +41,5 @@ class Calls:
 
 
 def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
-    """The op's own `compute`; a plain ufunc is called without a Python frame in between."""
-    if is_plain_ufunc(op):
-        return partial(op.ufunc, *inputs, out=out)  # type: ignore[attr-defined]
-    if isinstance(op, Fused):
-        return Calls(op.calls(out, inputs, work[0]))
-    if work:
-        return partial(op.compute, out, *inputs, work=work)
-    return partial(op.compute, out, *inputs)
+    """The op's own `compute`, bound to its arrays."""
+    return Calls(op.calls(out, inputs, work[0])) if isinstance(op, Fused) else bound(op, out, inputs, work)

@@ -57,7 +57,7 @@ class Graph:
 
 
 def rebuild(nodes: Iterable[Node], replace: Replace) -> dict[Node, Node]:
-    """What each of `nodes`, inputs first, becomes when `replace(node, new inputs)` says so; provenance is carried over."""
+    """What each of `nodes`, inputs first, becomes: `replace(node, new inputs)`, with its provenance carried over."""
     replaced: dict[Node, Node] = {}
     for node in nodes:
         inputs = tuple([replaced.get(value, value) for value in node.inputs])

@@ -7,10 +7,10 @@ subexpressions cost nothing and graph equality is `is`. Names and source lines l
 from __future__ import annotations
 
 import hashlib
-import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass
+from inspect import get_annotations
 from itertools import pairwise
 from typing import Any, ClassVar, dataclass_transform
 from weakref import WeakValueDictionary
@@ -25,17 +25,30 @@ from graphnet.graph.types import TensorType
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 class _Declared:
-    """Makes every subclass a frozen dataclass, so that an op is written as its typed fields and its verbs."""
+    """Makes every subclass frozen, with its annotated names as fields: an op is written as its fields and its verbs.
+
+    What `dataclass(frozen=True, eq=False)` would do, without compiling an `__init__` for each of a hundred classes at
+    every import.
+    """
 
     field_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        annotations = inspect.get_annotations(cls).values()
-        if all("ClassVar" in str(annotation) for annotation in annotations):
-            return  # no fields of its own: what it inherits will do, and dataclasses take long to make
-        dataclass(frozen=True, eq=False, repr=False)(cls)
-        cls.field_names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
+        own = [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+        cls.field_names = tuple(dict.fromkeys((*cls.field_names, *own)))
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        given = dict(zip(self.field_names, values, strict=False))
+        unknown = [name for name in named if name not in self.field_names or name in given]
+        given.update(named)
+        missing = [name for name in self.field_names if name not in given and not hasattr(type(self), name)]
+        if unknown or missing or len(values) > len(self.field_names):
+            raise TypeError(
+                f"{type(self).__name__} has the fields ({', '.join(self.field_names)}); got {len(values)} values"
+                f"{''.join(f', {name}=' for name in named)}"
+            )
+        self.__dict__.update(given)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise FrozenInstanceError(f"cannot assign to field {name!r}")
@@ -127,7 +140,7 @@ class Op(_Declared):
         attributes = self.attributes
         bound = {name: _bind(value, sizes) for name, value in attributes.items()}
         changed = {name: value for name, value in bound.items() if value is not attributes[name]}
-        return replace(self, **changed) if changed else self
+        return type(self)(**{**attributes, **changed}) if changed else self
 
     def __call__(self, *inputs: Node) -> Node:
         """The node that applies this op to `inputs`: the one already there, or a new one."""
@@ -354,7 +367,7 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
     if isinstance(value, tuple):
         bound = tuple(_bind(item, sizes) for item in value)
         return bound if any(a is not b for a, b in zip(bound, value, strict=True)) else value
-    if is_dataclass(value) and isinstance(value, Op):
+    if isinstance(value, Op):
         return value.bind(sizes)
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
@@ -10,6 +10,9 @@ from graphnet.nn.linear import refuse
 from graphnet.nn.module import Module
 from graphnet.ops.losses import cross_entropy, mse_loss
 from graphnet.ops.sources import Parameter
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _REDUCTIONS = ("mean", "sum", "none")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphnet.errors import ArgumentError, ShapeError
 from graphnet.graph.node import Node
+from graphnet.graph.provenance import UPDATE, acting_as
 from graphnet.graph.types import DtypeLike
 from graphnet.nn.linear import float_dtype, positive
 from graphnet.nn.module import Module
@@ -68,7 +69,9 @@ class _BatchNorm(Module):
             x, self.running_mean, self.running_var, self.weight, self.bias, training, self.momentum, self.eps
         )
         if self.training and self.num_batches_tracked is not None:
-            return with_updates(y, assign(self.num_batches_tracked, self.num_batches_tracked + 1))
+            with acting_as(UPDATE):
+                counted = assign(self.num_batches_tracked, self.num_batches_tracked + 1)
+            return with_updates(y, counted)
         return y
 
     def extra_repr(self) -> str:

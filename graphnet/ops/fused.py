@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Fused(Op):
     layout_free: ClassVar[bool] = True
 
     @property
-    def inplace(self) -> tuple[int, ...]:  # type: ignore[override]
+    def inplace(self) -> tuple[int, ...]:
         """Any input that the last part, which alone writes the result, does not read or may write over itself."""
         op, operands = self.parts[-1]
         refused = {number for place, number in enumerate(operands) if place not in op.inplace}
@@ -72,7 +72,7 @@ class Fused(Op):
         found: list[Call] = []
         for tile in _tiles(out.shape, order):
             values = [_piece(x, tile) for x in inputs]
-            target = out[(..., *tile)]
+            target = _piece(out, tile)
             for number, (op, operands) in enumerate(self.parts):
                 of = [values[i] for i in operands]
                 offset = scratch.result[number]
@@ -84,7 +84,7 @@ class Fused(Op):
                     in_order(_bytes(memory, place, t.static_size, t.dtype), t.static_shape, order)
                     for place, t in zip(scratch.work[number], op.workspace(*map(_type, of)), strict=True)
                 ]
-                found.append(_call(op, result, of, tuple(work)))
+                found.append(bound(op, result, of, tuple(work)))
                 values.append(result)
         return found
 
@@ -158,7 +158,8 @@ def _tiles(shape: Sequence[int], order: Sequence[int]) -> Iterator[Tile]:
 def _piece(x: np.ndarray, tile: Tile) -> np.ndarray:
     """What of an operand, broadcast, goes with a tile of the result."""
     cuts = zip(x.shape, tile[len(tile) - x.ndim :], strict=True)
-    return x[(..., *(slice(None) if size == 1 else cut for size, cut in cuts))]  # "..." keeps a scalar's memory shared
+    index: tuple[Any, ...] = (..., *(slice(None) if size == 1 else cut for size, cut in cuts))
+    return x[index]  # "..." keeps it a view where x is a scalar, too
 
 
 def _bytes(memory: np.ndarray, offset: int, elements: int, dtype: np.dtype) -> np.ndarray:
@@ -169,7 +170,9 @@ def _type(array: np.ndarray) -> TensorType:
     return TensorType(array.dtype, array.shape)
 
 
-def _call(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Call:
+def bound(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Call:
+    """The op's `compute` as a call without arguments; a plain ufunc runs without a Python frame in between."""
     if is_plain_ufunc(op):
         return partial(op.ufunc, *inputs, out=out)  # type: ignore[attr-defined]
-    return partial(op.compute, out, *inputs, work=work) if work else partial(op.compute, out, *inputs)
+    compute: Callable[..., None] = op.compute
+    return partial(compute, out, *inputs, work=work) if work else partial(compute, out, *inputs)

@@ -87,8 +87,8 @@ def batch_norm(
         y = _affine(Standardize(axes, float(eps))(node), weight, bias, channels, "batch_norm")
         if running_mean is None or running_var is None:
             return y
+        mean, var = _statistics(node, axes)  # the forward pass stands on them too, so they are not the update's
         with acting_as(UPDATE):
-            mean, var = _statistics(node, axes)
             updates = [
                 _moved(running_mean, reshape(mean, channels), momentum, "running_mean"),
                 _moved(running_var, reshape(var, channels), momentum, "running_var"),
@@ -172,8 +172,9 @@ def instance_norm(
     y = _affine(Standardize(axes, float(eps))(node), weight, bias, (node.shape[1],), "instance_norm")
     if running_mean is None or running_var is None:
         return y
+    statistics = _statistics(node, axes)
     with acting_as(UPDATE):
-        mean, var = (Mean((0,), keepdims=False)(reshape(s, node.shape[:2])) for s in _statistics(node, axes))
+        mean, var = (Mean((0,), keepdims=False)(reshape(s, node.shape[:2])) for s in statistics)
         moved = _moved(running_mean, mean, momentum, "running_mean"), _moved(running_var, var, momentum, "running_var")
     return with_updates(y, *moved)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,18 @@ class Uniform(Op):
 class Generator:
     """A source of random streams: the state that they share, and the number of the next one.
 
-    state: the parameter (seed, step). host: what draws on the host, from a stream that no node has; it gives initial
-    weights. seed: an integer in [0, 2^63). Raises `ArgumentError` for another.
+    state: the parameter (seed, step). seed: an integer in [0, 2^63). Raises `ArgumentError` for another.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.state: Parameter = parameter(self._start(seed), "random.state", requires_grad=False)
-        self.host = _philox(seed, _HOST_STREAM, 0)
         self._next = 0
+
+    @cached_property
+    def host(self) -> np.random.Generator:
+        """What draws on the host, from a stream that no node has: initial weights. Made when it is first asked for."""
+        seed, _ = self.state.value
+        return _philox(int(seed), _HOST_STREAM, 0)
 
     @staticmethod
     def _start(seed: int) -> np.ndarray:
@@ -76,7 +81,7 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Start again from `seed`: functions compiled before draw from it at step 0, new nodes from stream 0."""
         self.state.set_value(self._start(seed))
-        self.host = _philox(seed, _HOST_STREAM, 0)
+        self.__dict__.pop("host", None)
         self._next = 0
         return self
 

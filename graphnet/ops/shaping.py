@@ -201,7 +201,7 @@ def axes_of(function: str, x: Node, axis: int | Sequence[int] | None) -> tuple[i
         raise ShapeError(f"{function}({x.type}): {error}\n  declared at {current_location()}") from None
 
 
-def axis_of(function: str, x: Node, axis: int) -> int:
+def axis_of(function: str, x: Node, axis: Any) -> int:
     """`axes_of` for a function that takes one axis only."""
     if isinstance(axis, (tuple, list)) or axis is None:
         raise ShapeError(f"{function}({x.type}): expected one axis, got {axis}\n  declared at {current_location()}")

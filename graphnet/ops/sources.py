@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.dims import Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, tensor_type, type_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 NodeLike: TypeAlias = "Node | ArrayLike"
 
@@ -182,7 +184,9 @@ def size_of(size: Size, dtype: DtypeLike) -> Node:
     return SizeOf(size, as_dtype(dtype))()
 
 
-def parameter(value: ArrayLike, name: str = "parameter", *, dtype: DtypeLike | None = None, requires_grad: bool = True) -> Parameter:
+def parameter(
+    value: ArrayLike, name: str = "parameter", *, dtype: DtypeLike | None = None, requires_grad: bool = True
+) -> Parameter:
     """A node with storage that starts as a copy of `value` and outlives the step."""
     array = constant(value, dtype).op.attributes["value"].copy()
     node = Stored(Storage(name, array, requires_grad))()
