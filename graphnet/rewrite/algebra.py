@@ -11,6 +11,7 @@ from graphnet.graph.node import Node
 from graphnet.ops.activations import Relu
 from graphnet.ops.comparison import LogicalNot, Maximum, Minimum, Where
 from graphnet.ops.elementwise import Add, Divide, Multiply, Subtract
+from graphnet.ops.evaluate import apply_op
 from graphnet.ops.powers import Power
 from graphnet.ops.shaping import Sum, broadcast_to, reshape
 from graphnet.ops.sources import constant
@@ -219,16 +220,26 @@ def divide_by_constant(x: Node, c: Node, node: Node) -> Node | None:
     return _shaped(Multiply()(x, constant(1 / number, x.dtype)), node)
 
 
-@rule(Apply(Multiply, Apply(Multiply, x, Number(name="a"), either_order=True), Number(name="b"), either_order=True))
-def multiply_by_two_constants(x: Node, a: Node, b: Node) -> Node:
+def _with_numbers(x: Node, a: Node, b: Node, node: Node) -> Node:
+    """x with the two numbers taken together, by the op that `node` applies to each of them."""
+    numbers = [np.array(number_of(number), node.dtype) for number in (a, b)]
+    return _shaped(node.op(x, constant(apply_op(node.op, *numbers))), node)
+
+
+_times_number = Apply(Multiply, x, Number(name="a"), either_order=True)
+_plus_number = Apply(Add, x, Number(name="a"), either_order=True)
+
+
+@rule(Apply(Multiply, _times_number, Number(name="b"), name="node", either_order=True))
+def multiply_by_two_constants(x: Node, a: Node, b: Node, node: Node) -> Node:
     """(x * a) * b  -->  x * (a * b)    (rounded in another order)"""
-    return Multiply()(x, Multiply()(a, b))
+    return _with_numbers(x, a, b, node)
 
 
-@rule(Apply(Add, Apply(Add, x, Number(name="a"), either_order=True), Number(name="b"), either_order=True))
-def add_two_constants(x: Node, a: Node, b: Node) -> Node:
+@rule(Apply(Add, _plus_number, Number(name="b"), name="node", either_order=True))
+def add_two_constants(x: Node, a: Node, b: Node, node: Node) -> Node:
     """(x + a) + b  -->  x + (a + b)    (rounded in another order)"""
-    return Add()(x, Add()(a, b))
+    return _with_numbers(x, a, b, node)
 
 
 @rule(Apply(Log, Apply(Exp, x)))

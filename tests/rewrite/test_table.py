@@ -13,7 +13,14 @@ from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
 from graphnet.rewrite.pipeline import PIPELINE
 from graphnet.rewrite.products import PRODUCTS
 from graphnet.rewrite.stabilize import STABILIZE
-from tests.rewrite import test_algebra, test_convolution, test_merging, test_normalization, test_products, test_stabilize
+from tests.rewrite import (
+    test_algebra,
+    test_convolution,
+    test_merging,
+    test_normalization,
+    test_products,
+    test_stabilize,
+)
 
 LISTS = [EXACT, FAST_MATH, MERGING, FOLDING, STABILIZE, DECOMPOSE, FOLD_NORMALIZATION, PRODUCTS, CONVOLUTION]
 RULES: list[Rule] = [rule for rules in LISTS for rule in rules]
