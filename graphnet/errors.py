@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from graphnet.location import is_command, users_line
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NAMES_A_LINE = re.compile(r"^  .*\bat .*:\d+$", re.MULTILINE)
+
 
 class GraphnetError(Exception):
-    """Base of all errors that graphnet raises on purpose."""
+    """Base of all errors that graphnet raises on purpose.
+
+    problem: what is wrong. The message says it and, where it names no line itself, ends with the user's.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(problem if _NAMES_A_LINE.search(problem) else problem + _at_users_line())
 
 
 class ShapeError(GraphnetError, ValueError):
@@ -49,3 +68,24 @@ class WeightsError(GraphnetError, ValueError):
 
 class MissingExtraError(GraphnetError, ImportError):
     """A package that only some features need, and that is not installed."""
+
+
+def _at_users_line() -> str:
+    file, line = users_line()
+    return "" if is_command(file) else f"\n  at {file}:{line}"
+
+
+def names_itself(function: Callable[P, T]) -> Callable[P, T]:
+    """The public `function`, whose errors begin with its name."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except GraphnetError as error:
+            name = function.__name__
+            if error.problem.startswith(name):
+                raise
+            raise type(error)(f"{name}: {error.problem}") from None
+
+    return call

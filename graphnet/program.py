@@ -122,7 +122,7 @@ class Program:
         if kernel is None or kernel not in kernels:
             return error
         node = self.schedule.steps[kernels.index(kernel)]
-        return type(error)(f"{describe(node)}: {error}\n  declared at {node.provenance.location}")
+        return type(error)(f"{describe(node)}: {error.problem}\n  declared at {node.provenance.location}")
 
     def _run_step_checked(self, index: int, kernel: Kernel) -> None:
         node, arrays = self.schedule.steps[index], self.lowered.arrays

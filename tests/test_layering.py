@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "graphnet"
 
 # One line a stage; names on a line stand side by side and may use each other, as long as no circle comes of it.
 STAGES = [
+    ["location"],
     ["errors", "config", "extras"],
     ["graph"],
     ["ops"],

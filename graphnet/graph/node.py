@@ -340,7 +340,7 @@ def _applied(op: Op, inputs: tuple[Node, ...]) -> Node:
 def _located(error: GraphnetError, op: Op, inputs: Sequence[Node]) -> GraphnetError:
     """The same error, saying which op on which types, declared where."""
     given = ", ".join(str(value.type) for value in inputs)
-    return type(error)(f"{op.name}({given}): {error}\n  declared at {provenance.current_location()}")
+    return type(error)(f"{op.name}({given}): {error.problem}\n  declared at {provenance.current_location()}")
 
 
 def _canonical(value: Any) -> Any:

@@ -7,22 +7,17 @@ line of the model that it came from.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from graphnet.location import users_line
+
 if TYPE_CHECKING:
     from graphnet.graph.node import Node
-
-_PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
-_COMMANDS = _PACKAGE + "cli/"
 
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
 
@@ -52,8 +47,6 @@ _table: WeakKeyDictionary[Node, Provenance] = WeakKeyDictionary()
 _current: ContextVar[Provenance | None] = ContextVar("graphnet_provenance", default=None)
 _scope: ContextVar[tuple[str, ...]] = ContextVar("graphnet_scope", default=())
 _role: ContextVar[str] = ContextVar("graphnet_role", default=FORWARD)
-_made_at: ContextVar[tuple[str, int] | None] = ContextVar("graphnet_made_at", default=None)
-_layer_calls: set[CodeType] = set()
 
 
 def record(node: Node) -> None:
@@ -72,23 +65,8 @@ def belongs_here(node: Node) -> None:
 
 
 def here() -> Provenance:
-    """The user's line that is being executed, with the scope and role in force.
-
-    A layer that no line of the user's calls, since a container or a command does, stands for the line that made it.
-    """
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
-        made_at = _made_at.get() if frame.f_code in _layer_calls else None
-        if made_at is not None and frame.f_back.f_code.co_filename.startswith(_PACKAGE):
-            return Provenance(*made_at, _scope.get(), _role.get())
-        frame = frame.f_back
-    return Provenance(frame.f_code.co_filename, frame.f_lineno, _scope.get(), _role.get())
-
-
-@cache
-def _is_ours(file: str) -> bool:
-    """Whether a file is the system's; the command line stands where a user's own program would."""
-    return file.startswith(_PACKAGE) and not file.startswith(_COMMANDS)
+    """The user's line that is being executed, with the scope and role in force."""
+    return Provenance(*users_line(), _scope.get(), _role.get())
 
 
 def current_location() -> str:
@@ -109,17 +87,6 @@ def deriving(node: Node, *, role: str | None = None, rule: str | None = None) ->
         yield
     finally:
         _current.reset(token)
-
-
-@contextmanager
-def made_at(file: str, line: int, call: CodeType) -> Iterator[None]:
-    """Inside, a layer made at this line runs, called by the function whose code is `call`."""
-    _layer_calls.add(call)
-    token = _made_at.set((file, line))
-    try:
-        yield
-    finally:
-        _made_at.reset(token)
 
 
 @contextmanager

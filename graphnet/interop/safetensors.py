@@ -33,7 +33,7 @@ def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> No
     try:
         model.load_state_dict(state, strict=strict)
     except WeightsError as error:
-        raise WeightsError(f"{os.fspath(path)}: {error}") from None
+        raise WeightsError(f"{os.fspath(path)}: {error.problem}") from None
 
 
 def load_state(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

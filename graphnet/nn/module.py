@@ -13,6 +13,7 @@ from graphnet.errors import ArgumentError, GraphnetError
 from graphnet.graph import provenance
 from graphnet.graph.node import Node
 from graphnet.graph.types import DtypeLike, as_dtype
+from graphnet.location import made_at
 from graphnet.nn.state import LoadResult, load_arrays
 from graphnet.ops.sources import Parameter, parameter
 
@@ -61,7 +62,7 @@ class Module:
                     if own is not None:
                         provenance.belongs_here(own)
                 made = self._made_at
-                stack.enter_context(provenance.made_at(made.file, made.line, Module.__call__.__code__))
+                stack.enter_context(made_at(made.file, made.line, Module.__call__.__code__))
                 return self.forward(*args, **kwargs)
         except GraphnetError as error:
             if "declared at" in str(error):
@@ -77,13 +78,13 @@ class Module:
                 raise ArgumentError(
                     f"{type(self).__name__} takes graph nodes such as gn.input(...), got an array of shape "
                     f"{tuple(value.shape)}; to run a model on arrays, compile its graph with gn.compile"
-                    f"\n  called at {provenance.current_location()}"
                 )
 
     def _located(self, error: GraphnetError) -> GraphnetError:
         """The same error, saying in which layer it came up and which line made that layer."""
         where = f"{self._path!r} ({type(self).__name__})" if self._path else type(self).__name__
-        return type(error)(f"{error}\n  in {where}, declared at {self._made_at.location}")
+        said = error.problem if str(error).endswith(self._made_at.location) else str(error)
+        return type(error)(f"{said}\n  in {where}, declared at {self._made_at.location}")
 
     def _scope(self, enclosing: object) -> list[str]:
         """The names from the module that is calling down to this one; a number is told more by its class."""

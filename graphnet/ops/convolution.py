@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, ShapeError
+from graphnet.errors import ArgumentError, ShapeError, names_itself
 from graphnet.graph.dims import Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -27,7 +27,6 @@ from graphnet.ops.windows import (
     add_windows,
     expect_axes,
     expect_floats,
-    located,
     pair,
     place,
     sides,
@@ -218,7 +217,7 @@ def _expect_windows(dy: TensorType, counts: Sizes) -> None:
 # -- public functions -----------------------------------------------------------------------------------------------
 
 
-@located
+@names_itself
 def conv2d(
     input: NodeLike,
     weight: NodeLike,
@@ -244,7 +243,7 @@ def conv2d(
     return _with_bias(Conv2d(steps, around, spread, _groups(groups))(x, w), bias)
 
 
-@located
+@names_itself
 def conv1d(
     input: NodeLike,
     weight: NodeLike,
@@ -268,7 +267,7 @@ def conv1d(
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
-@located
+@names_itself
 def conv_transpose2d(
     input: NodeLike,
     weight: NodeLike,

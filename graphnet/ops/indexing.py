@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, DataError, DtypeError, ShapeError
+from graphnet.errors import ArgumentError, DataError, DtypeError, ShapeError, names_itself
 from graphnet.graph.dims import Size, as_size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shapes, normalize_axis
@@ -213,6 +213,7 @@ def _ramp(count: int, step: int = 1) -> np.ndarray:
     return np.arange(count) * step
 
 
+@names_itself
 def take(x: NodeLike, indices: NodeLike, axis: int | None = None) -> Node:
     """What stands at `indices` along `axis` (of the flattened x where None), as `numpy.take`.
 
@@ -225,6 +226,7 @@ def take(x: NodeLike, indices: NodeLike, axis: int | None = None) -> Node:
     return Take(normalize_axis(axis, node.ndim), negative=True)(node, picks)
 
 
+@names_itself
 def embedding(input: NodeLike, weight: NodeLike) -> Node:
     """The rows of `weight`, (count, features), that `input` names, as `torch.nn.functional.embedding`.
 
@@ -236,6 +238,7 @@ def embedding(input: NodeLike, weight: NodeLike) -> Node:
     return Take(0, negative=False)(rows, _as_indices(input))
 
 
+@names_itself
 def take_along_axis(x: NodeLike, indices: NodeLike, axis: int) -> Node:
     """Along `axis`, the element that each index picks, as `numpy.take_along_axis`: other axes broadcast.
 
@@ -244,6 +247,7 @@ def take_along_axis(x: NodeLike, indices: NodeLike, axis: int) -> Node:
     return _along(as_node(x), _as_indices(indices), axis, negative=True)
 
 
+@names_itself
 def gather(x: NodeLike, axis: int, index: NodeLike) -> Node:
     """Along `axis`, the element of x that each index picks, as `torch.gather`: the shape is that of `index`.
 
@@ -257,6 +261,7 @@ def gather(x: NodeLike, axis: int, index: NodeLike) -> Node:
     return Gather(axis, negative=False)(part, picks)
 
 
+@names_itself
 def scatter_add(x: NodeLike, axis: int, index: NodeLike, src: NodeLike) -> Node:
     """x with each element of `src` added where its index points along `axis`, as `torch.scatter_add`.
 
@@ -267,6 +272,7 @@ def scatter_add(x: NodeLike, axis: int, index: NodeLike, src: NodeLike) -> Node:
     return node + ScatterAdd(axis, node.shape[axis], negative=False)(values, _as_indices(index))
 
 
+@names_itself
 def index_add(x: NodeLike, axis: int, index: NodeLike, source: NodeLike) -> Node:
     """x with each slice of `source` added at its index along `axis`, as `torch.index_add`: the adjoint of `take`.
 
@@ -277,6 +283,7 @@ def index_add(x: NodeLike, axis: int, index: NodeLike, source: NodeLike) -> Node
     return node + IndexAdd(axis, node.shape[axis], negative=False)(values, _as_indices(index))
 
 
+@names_itself
 def one_hot(indices: NodeLike, num_classes: object, dtype: DtypeLike = "float32") -> Node:
     """A vector of `num_classes` for each index, 1 at the index and 0 elsewhere, along a new last axis.
 

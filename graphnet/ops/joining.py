@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, DtypeError, ShapeError
+from graphnet.errors import ArgumentError, DtypeError, ShapeError, names_itself
 from graphnet.graph.dims import Shape, Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType, normalize_axis
@@ -132,6 +132,7 @@ def _edges(x: np.ndarray, pair: tuple[int, int], mode: str) -> list[tuple[np.nda
     return [(edge, source) for edge, source in found if len(edge)]
 
 
+@names_itself
 def concatenate(arrays: Sequence[NodeLike], axis: int = 0) -> Node:
     """The arrays one after another along `axis`, mixed dtypes promoted. Raises `ShapeError` where they do not fit."""
     nodes = _several(arrays, "concatenate")
@@ -139,6 +140,7 @@ def concatenate(arrays: Sequence[NodeLike], axis: int = 0) -> Node:
     return nodes[0] if len(nodes) == 1 else Concatenate(axis)(*nodes)
 
 
+@names_itself
 def stack(arrays: Sequence[NodeLike], axis: int = 0) -> Node:
     """The arrays, all of one shape, along a new axis."""
     nodes = _several(arrays, "stack")
@@ -150,6 +152,7 @@ def stack(arrays: Sequence[NodeLike], axis: int = 0) -> Node:
     return concatenate([expand_dims(node, axis) for node in nodes], normalize_axis(axis, nodes[0].ndim + 1))
 
 
+@names_itself
 def tile(x: NodeLike, reps: int | Sequence[int]) -> Node:
     """x repeated `reps` times along each axis, as `numpy.tile`: shorter reps count for the last axes."""
     node = as_node(x)
@@ -163,6 +166,7 @@ def tile(x: NodeLike, reps: int | Sequence[int]) -> Node:
     return reshape(spread, [n * count for n, count in zip(shape, counts, strict=True)])
 
 
+@names_itself
 def repeat(x: NodeLike, repeats: int, axis: int) -> Node:
     """Each element along `axis` repeated that many times in a row, as `numpy.repeat`."""
     node = as_node(x)
@@ -173,6 +177,7 @@ def repeat(x: NodeLike, repeats: int, axis: int) -> Node:
     return reshape(spread, (*before, n * count, *after))
 
 
+@names_itself
 def pad(x: NodeLike, padding: Sequence[Any], mode: str = "constant", value: float = 0.0) -> Node:
     """x made larger at its borders.
 

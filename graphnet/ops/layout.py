@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphnet.errors import ShapeError
+from graphnet.errors import ShapeError, names_itself
 from graphnet.graph.dims import Size, product
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType, normalize_axes, normalize_axis
@@ -73,6 +73,7 @@ class DiagonalEmbed(Op):
         np.einsum("...ii->...i", np.moveaxis(out, (self.axis1, self.axis2), (-2, -1)))[...] = x
 
 
+@names_itself
 def transpose(x: NodeLike, axes: Sequence[int] | None = None) -> Node:
     """The axes in the order `axes`, negative ones counted from the end; reversed where None.
 
@@ -88,6 +89,7 @@ def transpose(x: NodeLike, axes: Sequence[int] | None = None) -> Node:
     return node if normal == tuple(range(node.ndim)) else Transpose(normal)(node)
 
 
+@names_itself
 def swapaxes(x: NodeLike, axis1: int, axis2: int) -> Node:
     """x with two axes exchanged. Raises `ShapeError` for an axis out of range."""
     node = as_node(x)
@@ -97,6 +99,7 @@ def swapaxes(x: NodeLike, axis1: int, axis2: int) -> Node:
     return transpose(node, order)
 
 
+@names_itself
 def moveaxis(x: NodeLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Node:
     """x with the axes `source` moved to the places `destination`, the others in order, as `numpy.moveaxis`."""
     node = as_node(x)
@@ -112,6 +115,7 @@ def moveaxis(x: NodeLike, source: int | Sequence[int], destination: int | Sequen
     return transpose(node, order)
 
 
+@names_itself
 def expand_dims(x: NodeLike, axis: int | Sequence[int]) -> Node:
     """x with new axes of size 1 at the places `axis` of the result, as `numpy.expand_dims`."""
     node = as_node(x)
@@ -122,6 +126,7 @@ def expand_dims(x: NodeLike, axis: int | Sequence[int]) -> Node:
     return reshape(node, shape)
 
 
+@names_itself
 def squeeze(x: NodeLike, axis: int | Sequence[int] | None = None) -> Node:
     """x without the axes `axis`, or without every axis of size 1. Raises `ShapeError` for one of another size."""
     node = as_node(x)
@@ -135,6 +140,7 @@ def squeeze(x: NodeLike, axis: int | Sequence[int] | None = None) -> Node:
     return reshape(node, [size for place, size in enumerate(node.shape) if place not in axes])
 
 
+@names_itself
 def flatten(x: NodeLike, start_dim: int = 0, end_dim: int = -1) -> Node:
     """The axes from `start_dim` to `end_dim`, both included, as one axis, as `torch.flatten`; a scalar becomes (1,)."""
     node = as_node(x)
@@ -147,6 +153,7 @@ def flatten(x: NodeLike, start_dim: int = 0, end_dim: int = -1) -> Node:
     return reshape(node, (*node.shape[:first], merged, *node.shape[last + 1 :]))
 
 
+@names_itself
 def diagonal(x: NodeLike, axis1: int = 0, axis2: int = 1) -> Node:
     """The main diagonal of two axes of one size, along a new last axis. Raises `ShapeError` where sizes differ."""
     node = as_node(x)

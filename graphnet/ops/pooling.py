@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, DtypeError, ShapeError
+from graphnet.errors import ArgumentError, DtypeError, ShapeError, names_itself
 from graphnet.graph.layout import axis_order, in_order
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import as_rows
 from graphnet.ops.shaping import reshape, shape_text
 from graphnet.ops.sources import NodeLike, as_node
-from graphnet.ops.windows import Pair, Sides, Sizes, Window, expect_axes, expect_floats, located, pair
+from graphnet.ops.windows import Pair, Sides, Sizes, Window, expect_axes, expect_floats, pair
 
 _BITS = {4: np.int32, 8: np.int64}
 
@@ -290,7 +290,7 @@ def _expect_shapes(expected: TensorType, *given: TensorType) -> None:
 # -- public functions -----------------------------------------------------------------------------------------------
 
 
-@located
+@names_itself
 def max_pool2d(
     input: NodeLike,
     kernel_size: int | Sequence[int],
@@ -309,7 +309,7 @@ def max_pool2d(
     return MaxPool2d(*geometry, bool(ceil_mode), spread)(as_node(input))
 
 
-@located
+@names_itself
 def avg_pool2d(
     input: NodeLike,
     kernel_size: int | Sequence[int],
@@ -326,7 +326,7 @@ def avg_pool2d(
     return AvgPool2d(*geometry, bool(ceil_mode), bool(count_include_pad), divisor_override)(as_node(input))
 
 
-@located
+@names_itself
 def max_pool1d(
     input: NodeLike, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Node:
@@ -337,7 +337,7 @@ def max_pool1d(
     return reshape(y, (y.shape[0], y.shape[1], y.shape[3]))
 
 
-@located
+@names_itself
 def avg_pool1d(
     input: NodeLike,
     kernel_size: Any,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, ShapeError
+from graphnet.errors import ArgumentError, ShapeError, names_itself
 from graphnet.graph.dims import Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -15,7 +15,7 @@ from graphnet.ops.pooling import AvgPool2d, lying_like
 from graphnet.ops.reductions import mean
 from graphnet.ops.shaping import shape_text
 from graphnet.ops.sources import NodeLike, as_node
-from graphnet.ops.windows import NO_PADDING, Pair, Sizes, expect_axes, expect_floats, located, pair
+from graphnet.ops.windows import NO_PADDING, Pair, Sizes, expect_axes, expect_floats, pair
 
 _IMAGES = "(batch, channels, height, width)"
 
@@ -117,7 +117,7 @@ def adaptive_windows(size: int, count: int) -> list[tuple[int, int]]:
     return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
-@located
+@names_itself
 def adaptive_avg_pool2d(input: NodeLike, output_size: int | Sequence[int | None] | None) -> Node:
     """The means of images (N, C, H, W) over `output_size` windows: a number, or one an axis; None keeps an axis."""
     x = as_node(input)
@@ -131,7 +131,7 @@ def adaptive_avg_pool2d(input: NodeLike, output_size: int | Sequence[int | None]
     return AdaptiveAvgPool2d(counts)(x)
 
 
-@located
+@names_itself
 def global_avg_pool2d(input: NodeLike) -> Node:
     """The mean of each channel of images (N, C, H, W), as (N, C, 1, 1)."""
     x = as_node(input)
@@ -139,13 +139,13 @@ def global_avg_pool2d(input: NodeLike) -> Node:
     return mean(x, (2, 3), keepdims=True)
 
 
-@located
+@names_itself
 def upsample(input: NodeLike, scale_factor: int | Sequence[int]) -> Node:
     """Images (N, C, H, W) made larger by repeating each element `scale_factor` times, a number or one for each axis."""
     return Upsample(pair("scale_factor", scale_factor, 1))(as_node(input))
 
 
-@located
+@names_itself
 def interpolate(input: NodeLike, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Node:
     """Images (N, C, H, W) of another size, by nearest neighbours: `upsample` with PyTorch's arguments.
 

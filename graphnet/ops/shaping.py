@@ -13,7 +13,6 @@ import numpy as np
 from graphnet.errors import DataError, DtypeError, ShapeError
 from graphnet.graph.dims import Dim, Shape, Size, as_size, product
 from graphnet.graph.node import Node, Op
-from graphnet.graph.provenance import current_location
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shapes, normalize_axes, promote
 from graphnet.ops.sources import NodeLike, as_node, constant
 
@@ -198,13 +197,13 @@ def axes_of(function: str, x: Node, axis: int | Sequence[int] | None) -> tuple[i
     try:
         return normalize_axes(axis, x.ndim)
     except ShapeError as error:
-        raise ShapeError(f"{function}({x.type}): {error}\n  declared at {current_location()}") from None
+        raise ShapeError(f"{function}({x.type}): {error.problem}") from None
 
 
 def axis_of(function: str, x: Node, axis: Any) -> int:
     """`axes_of` for a function that takes one axis only."""
     if isinstance(axis, (tuple, list)) or axis is None:
-        raise ShapeError(f"{function}({x.type}): expected one axis, got {axis}\n  declared at {current_location()}")
+        raise ShapeError(f"{function}({x.type}): expected one axis, got {axis}")
     return axes_of(function, x, axis)[0]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, DimError, DtypeError, ShapeError
+from graphnet.errors import ArgumentError, DimError, DtypeError, ShapeError, names_itself
 from graphnet.graph.dims import Dim, Shape, Size, as_size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType, normalize_axes, normalize_axis
@@ -99,6 +99,7 @@ def getitem(x: NodeLike, index: Any) -> Node:
     return reshape(_slice(node, picks), shape)
 
 
+@names_itself
 def flip(x: NodeLike, axis: int | Sequence[int] | None = None) -> Node:
     """The elements in reverse order along `axis` (one, several, or None for all). A view."""
     node = as_node(x)
@@ -106,6 +107,7 @@ def flip(x: NodeLike, axis: int | Sequence[int] | None = None) -> Node:
     return _slice(node, [(n + -1, -1, n) if i in axes else (0, 1, n) for i, n in enumerate(node.shape)])
 
 
+@names_itself
 def split(x: NodeLike, sizes_or_sections: int | Sequence[Size], axis: int = 0) -> list[Node]:
     """x cut along `axis`: into that many equal sections for an int, or into parts of the sizes listed. Views.
 

@@ -6,27 +6,23 @@ of sides ((top, bottom), (left, right)). A negative side crops, as the transpose
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, wraps
-from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from graphnet.errors import ArgumentError, DtypeError, GraphnetError, ShapeError
+from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.dims import Size, product
 from graphnet.graph.node import Node, Op
-from graphnet.graph.provenance import current_location
 from graphnet.graph.types import TensorType
 from graphnet.ops.shaping import shape_text
 
 Pair: TypeAlias = tuple[int, int]
 Sizes: TypeAlias = tuple[Size, ...]
 Sides: TypeAlias = tuple[Pair, Pair]
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 NO_PADDING: Sides = ((0, 0), (0, 0))
 
@@ -228,22 +224,6 @@ class Col2im(Op):
 
 
 # -- what a user writes, made canonical -----------------------------------------------------------------------------
-
-
-def located(function: Callable[P, T]) -> Callable[P, T]:
-    """The public `function`, whose errors name it and the user's line, as the errors of `infer` do by themselves."""
-
-    @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except GraphnetError as error:
-            if "\n  declared at " in str(error):
-                raise
-            name = function.__name__
-            raise type(error)(f"{name}: {error}\n  declared at {current_location()}") from None
-
-    return call
 
 
 def pair(argument: str, value: Any, minimum: int) -> Pair:

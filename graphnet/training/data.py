@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from graphnet.errors import ArgumentError, DataError
+from graphnet.training.augmentation import Transform
 
 Batch: TypeAlias = "tuple[np.ndarray, ...]"
 
@@ -19,7 +20,8 @@ class DataLoader:
     generator function; it is called once an epoch, and makes its own batches and order.
     shuffle: a new order each epoch that depends on `seed` and the number of the epoch alone, so that a run that
     continues from `state_dict()` sees the batches it would have seen. The last batch is short, or left out where
-    `drop_last`. Raises `DataError` for arrays of different lengths, none at all, or floats that are not finite.
+    `drop_last`. transform: a function (rng, *arrays) to arrays that changes each batch, such as
+    `gn.training.random_shift(2)`; its random numbers depend on `seed` and the epoch too. Raises `DataError` for arrays of different lengths, none at all, or floats that are not finite.
     """
 
     def __init__(
@@ -30,14 +32,17 @@ class DataLoader:
         *,
         seed: int = 0,
         drop_last: bool = False,
+        transform: Transform | None = None,
     ) -> None:
         self.epoch = 0
         self.shuffle, self.seed, self.drop_last = bool(shuffle), _whole("seed", seed, 0), bool(drop_last)
+        self.transform = transform
         self._function: Callable[[], Iterable[object]] | None = None
         self.arrays: Batch = ()
         if callable(source):
-            if batch_size is not None or shuffle or drop_last:
-                raise ArgumentError("DataLoader: a function makes its own batches: no batch_size, shuffle, drop_last")
+            if batch_size is not None or shuffle or drop_last or transform is not None:
+                own = "batch_size, shuffle, drop_last, transform"
+                raise ArgumentError(f"DataLoader: a function makes its own batches: no {own}")
             self._function = source
             return
         self.batch_size = _whole("batch_size", 1 if batch_size is None else batch_size, 1)
@@ -73,12 +78,12 @@ class DataLoader:
         return self._generated(self._function())
 
     def _slices(self, epoch: int) -> Iterator[Batch]:
-        order = None
-        if self.shuffle:
-            order = np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(self.examples)
+        rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
+        order = rng.permutation(self.examples) if self.shuffle else None
         for index in range(len(self)):
             rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-            yield tuple(array[rows] if order is None else array[order[rows]] for array in self.arrays)
+            batch = tuple(array[rows] if order is None else array[order[rows]] for array in self.arrays)
+            yield batch if self.transform is None else self.transform(rng, *batch)
 
     @staticmethod
     def _generated(batches: Iterable[object]) -> Iterator[Batch]:
@@ -87,7 +92,7 @@ class DataLoader:
             try:
                 yield _checked_arrays([np.asarray(part) for part in parts])
             except DataError as error:
-                raise DataError(f"batch {position} from the generator: {error}") from None
+                raise DataError(f"batch {position} from the generator: {error.problem}") from None
 
     def state_dict(self) -> dict[str, int]:
         """What a run needs to continue: the number of epochs begun, and the seed."""

@@ -40,7 +40,7 @@ X = gn.input("x", (1, 2, 6, 6))
     ],
 )
 def test_mistakes_are_named(build: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=f"(?s){message}.*declared at .*test_pooling.py"):
+    with pytest.raises(error, match=f"(?s){message}.* at .*test_pooling.py"):
         build()
 
 
