@@ -127,30 +127,25 @@ class MaxPool2dGradient(MaxPooling):
         return [None, None, MaxPool2dGather(**self.attributes)(x, y, dy)]
 
     def workspace(self, x: TensorType, y: TensorType, *rest: TensorType) -> tuple[TensorType, ...]:
-        return (*self._scratch(y), y)
+        return (y.with_dtype("bool"), y, *([y] if self.window.overlaps else ()))
 
     def compute(
         self, out: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray, *, work: tuple[np.ndarray, ...]
     ) -> None:
-        # A product of the bits as integers is exact for every float, where infinity * 0.0 would be NaN, and ten times
-        # as fast as NumPy's `where=`.
+        # `rest` is what of dy is not given away yet: the first maximum takes it all, so no later one finds any. Taken
+        # and left as integers: a product of the bits is exact for every float, where infinity * 0.0 would be NaN.
         bits = _BITS[out.dtype.itemsize]
+        is_maximum, rest, *parts = (lying_like(y, scratch) for scratch in work)
+        np.copyto(rest, dy)
         if not self._tiles(out, dy):
             out.fill(0)
-        # A gradient that comes from a row-major layer above lies in another order than x and y do.
-        ordered = lying_like(y, work[3])
-        if ordered.strides != dy.strides:
-            np.copyto(ordered, dy)
-            dy = ordered
-        overlaps = self.window.overlaps
-        for mask, total, given, part in self._first_maxima(x, y, out, dy, work[:3]):
-            chosen = part.view(bits)
-            np.copyto(chosen, mask)
-            if overlaps:
-                np.multiply(given.view(bits), chosen, out=chosen)
-                np.add(total, part, out=total)
-            else:
-                np.multiply(given.view(bits), chosen, out=total.view(bits))
+        for seen, total, maxima, mask, left, *part in self._regions((x, out), (y, is_maximum, rest, *parts)):
+            taken = (part[0] if part else total).view(bits)
+            np.equal(seen, maxima, out=mask)
+            np.multiply(left.view(bits), mask.view(np.int8), out=taken)
+            np.subtract(left.view(bits), taken, out=left.view(bits))
+            if part:
+                np.add(total, part[0], out=total)
 
 
 class MaxPool2dGather(MaxPooling):

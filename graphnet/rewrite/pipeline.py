@@ -13,6 +13,7 @@ from graphnet.rewrite.fusion import fuse
 from graphnet.rewrite.materialize import materialize
 from graphnet.rewrite.merging import MERGING
 from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
+from graphnet.rewrite.pooling import POOLING
 from graphnet.rewrite.products import PRODUCTS
 from graphnet.rewrite.stabilize import STABILIZE
 
@@ -22,6 +23,7 @@ PIPELINE: list[tuple[str, list[Rule]]] = [
     ("stabilize", STABILIZE),
     ("decompose", [*DECOMPOSE, *FOLD_NORMALIZATION]),
     ("simplify", SIMPLIFY),
+    ("pool early", POOLING),
     ("turn products", PRODUCTS),
 ]
 

@@ -11,6 +11,7 @@ from graphnet.rewrite.folding import FOLDING
 from graphnet.rewrite.merging import MERGING
 from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
 from graphnet.rewrite.pipeline import PIPELINE
+from graphnet.rewrite.pooling import POOLING
 from graphnet.rewrite.products import PRODUCTS
 from graphnet.rewrite.stabilize import STABILIZE
 from tests.rewrite import (
@@ -18,13 +19,14 @@ from tests.rewrite import (
     test_convolution,
     test_merging,
     test_normalization,
+    test_pooling,
     test_products,
     test_stabilize,
 )
 
-LISTS = [EXACT, FAST_MATH, MERGING, FOLDING, STABILIZE, DECOMPOSE, FOLD_NORMALIZATION, PRODUCTS, CONVOLUTION]
+LISTS = [EXACT, FAST_MATH, MERGING, FOLDING, STABILIZE, DECOMPOSE, FOLD_NORMALIZATION, POOLING, PRODUCTS, CONVOLUTION]
 RULES: list[Rule] = [rule for rules in LISTS for rule in rules]
-TABLES = [test_algebra, test_merging, test_stabilize, test_normalization, test_products, test_convolution]
+TABLES = [test_algebra, test_merging, test_stabilize, test_normalization, test_pooling, test_products, test_convolution]
 
 
 def test_every_rule_has_a_row_in_which_it_fires() -> None:
