@@ -83,6 +83,9 @@ class Executable:
     def program(self) -> Program:
         """The program of the latest call or `specialize`."""
         if self._latest is None:
+            names = sorted(frozenset().union(*(node.type.names() for node in self._inputs)))
+            if names:
+                raise DimError(f"compiled at the first call or by specialize(...) for sizes of {', '.join(names)}")
             return self.specialize({})
         return self._latest
 
@@ -215,6 +218,8 @@ def _converted(name: str, node: Node, value: Any) -> np.ndarray:
         raise FeedError(f"input {name!r} is declared {node.type}, {problem}") from error
     if array.dtype.newbyteorder("=") == node.dtype:
         return array.astype(node.dtype, copy=False)
+    if array.dtype.kind not in "fiub":
+        raise FeedError(f"input {name!r} is declared {node.type}, got no numbers: {value!r}{where}")
     plain = not hasattr(value, "dtype")
     if plain and _fits(array, node.dtype):
         return array.astype(node.dtype)

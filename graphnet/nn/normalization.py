@@ -64,6 +64,8 @@ class _BatchNorm(Module):
         if x.ndim not in self.dimensions:
             wanted = " or ".join(map(str, self.dimensions))
             raise ShapeError(f"{type(self).__name__}: expected {wanted} dimensions, got {x.type}")
+        if x.shape[1] != self.num_features:
+            raise ShapeError(f"{type(self).__name__}: expected {self.num_features} channels, got {x.type}")
         training = self.training or not self.track_running_stats
         y = batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, training, self.momentum, self.eps

@@ -26,6 +26,8 @@ def load_arrays(
     Raises `WeightsError` that lists missing and unexpected names (where `strict`) and every array whose shape or
     dtype does not fit, and then changes nothing.
     """
+    if not isinstance(given, Mapping):
+        raise WeightsError(f"expected a mapping from names to arrays for {owner}, got {given!r}")
     arrays = {name: np.asarray(value) for name, value in given.items()}
     result = LoadResult([name for name in own if name not in arrays], [name for name in arrays if name not in own])
     problems = [_misfit(name, own[name], array) for name, array in arrays.items() if name in own]

@@ -247,7 +247,10 @@ def _reduced_labels(
 def _with_probabilities(x: Node, target: Node, weight: NodeLike | None, reduction: str, smoothing: float) -> Node:
     """-sum of target * weight * log_softmax(x) over the classes; the mean is over examples and positions."""
     if x.ndim == 0 or x.shape != target.shape:
-        raise ShapeError(f"cross_entropy: probabilities must be of the input's shape, got {x.type} and {target.type}")
+        raise ShapeError(
+            f"cross_entropy: the target must be integer labels, or probabilities of the input's shape, "
+            f"got {target.type} for {x.type}"
+        )
     single = x.ndim == 1
     x, target = operands(expand_dims(x, 0) if single else x, expand_dims(target, 0) if single else target)
     if smoothing:

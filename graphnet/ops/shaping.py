@@ -14,7 +14,7 @@ from graphnet.errors import DataError, DtypeError, ShapeError
 from graphnet.graph.dims import Dim, Shape, Size, as_size, product
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shapes, normalize_axes, promote
-from graphnet.ops.sources import NodeLike, as_node, constant
+from graphnet.ops.sources import NodeLike, as_node, constant, numbers
 
 
 class Cast(Op):
@@ -236,7 +236,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
     if dtype is None:
         dtypes = [as_dtype(v.dtype) for v in typed]
         common = promote(*dtypes) if dtypes else None
-        kinds = {np.asarray(v).dtype.kind for v in weak}
+        kinds = {numbers(v).dtype.kind for v in weak}
         if common is None or ("f" in kinds and common.kind != "f"):
             common = np.dtype("float32" if "f" in kinds else "int64" if "i" in kinds else "bool")
         elif kinds & {"i", "u"} and common.kind == "b":
@@ -246,7 +246,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
 
 
 def _as_constant(value: Any, dtype: np.dtype) -> Node:
-    array = np.asarray(value)
+    array = numbers(value)
     if dtype.kind in "iu" and array.dtype.kind == "i" and not isinstance(value, (np.ndarray, np.generic)):
         limits = np.iinfo(dtype)
         if array.size and (array.min() < limits.min or array.max() > limits.max):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from graphnet.errors import ArgumentError, DtypeError, ShapeError
+from graphnet.errors import ArgumentError, DimError, DtypeError, ShapeError
 from graphnet.graph.dims import Size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, tensor_type, type_of
@@ -132,7 +132,8 @@ class Assign(Op):
 
     def infer(self, target: TensorType, value: TensorType) -> TensorType:
         if value != target:
-            raise ShapeError(f"a parameter of type {target} cannot become {value}")
+            kind = ShapeError if value.shape != target.shape else DtypeError
+            raise kind(f"a parameter of type {target} cannot become {value}")
         return value
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
@@ -162,19 +163,33 @@ def input(name: str, shape: Sequence[object] | object = (), dtype: DtypeLike = "
     """
     if not isinstance(name, str) or not name:
         raise ArgumentError(f"an input's name must be a non-empty string, not {name!r}")
-    return Input(name, tensor_type(shape, dtype))()
+    try:
+        return Input(name, tensor_type(shape, dtype))()
+    except (DimError, DtypeError) as error:
+        raise type(error)(f"input {name!r}: {error.problem}") from None
 
 
 def constant(value: ArrayLike, dtype: DtypeLike | None = None) -> Node:
     """A value known now. Floats that are not NumPy arrays become float32, integers int64, unless `dtype` says else."""
     if isinstance(value, Node):
         raise DtypeError(f"a constant must be an array or number, not the symbolic {value!r}")
-    array = np.asarray(value)
+    array = numbers(value)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
         dtype = "float32" if array.dtype.kind == "f" else None
     array = np.array(array, dtype=as_dtype(array.dtype if dtype is None else dtype), order="C")
     array.flags.writeable = False
     return Constant(array)()
+
+
+def numbers(value: ArrayLike) -> np.ndarray:
+    """`value` as an array. Raises `DtypeError` for what holds no numbers: a string, None, rows of unequal lengths."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DtypeError(f"expected a number or an array of numbers, got {value!r}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"expected a number or an array of numbers, got {value!r}")
+    return array
 
 
 def size_of(size: Size, dtype: DtypeLike) -> Node:
