@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# One thread in matrix products: their sums then have the same order, and training the same last bits, on any number of
+# cores; and on a busy machine threads that wait for one another can make small products ten times slower.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: help demo test lint test-long bench clean
 
@@ -52,9 +56,9 @@ test-long: lint
 bench: $(VENV)/.installed
 	$(BIN)/python tools/import_time.py
 	$(BIN)/python -m tools.bench_compile
-	OMP_NUM_THREADS=1 $(BIN)/python -m tools.bench_handwritten
-	OMP_NUM_THREADS=1 $(BIN)/python -m tools.bench_convolution
-	OMP_NUM_THREADS=1 $(BIN)/python -m tools.check_memory
+	$(BIN)/python -m tools.bench_handwritten
+	$(BIN)/python -m tools.bench_convolution
+	$(BIN)/python -m tools.check_memory
 
 clean:
 	rm -rf $(VENV) $(RUNS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

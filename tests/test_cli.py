@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from graphnet.cli import main
+from graphnet.executable import Executable
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
@@ -209,7 +210,10 @@ def test_a_model_is_named_by_file_or_module(model, capsys, monkeypatch):
         (["bench"], "name either a MODEL or a --kernel"),
         (["bench", "small.py", "--kernel", "conv2d"], "name either a MODEL or a --kernel"),
         (["bench", "small.py", "--against", "torch"], "expected some of naive,unplanned,compiled, got 'torch'"),
+        (["train", "small.py", "--out", "/dev/null/x"], "'/dev/null/x' cannot be a folder: a file is in the way"),
         (["bench", "small.py", "--json", "no/b.json"], "there is no folder 'no'"),
+        (["inspect", "small.py", "--batch-size", "9" * 20], "expected an integer of at most 2147483647, got '999"),
+        (["train", "options.py"], "RECIPE's options do not fit Adam"),
         (["bench", "small.py", "--picture", "b.gif"], "--picture must end in .png, .svg or .pdf"),
         (["inspect", "small.py", "--batch-size", "-4"], "expected an integer of at least 1, got '-4'"),
         (["predict", "small.py"], "the following arguments are required: --weights"),
@@ -220,6 +224,7 @@ def test_a_model_is_named_by_file_or_module(model, capsys, monkeypatch):
 def test_a_mistake_is_one_line_and_exit_code_2(model, capsys, arguments, said):
     Path("syntax.py").write_text("def build(:\n")
     Path("shapeless.py").write_text("def build():\n    return None\n")
+    Path("options.py").write_text(SMALL.replace("5e-3", "5e-3, 'options': {'momentum': 0.9}"))
     Path("wide.py").write_text(SMALL.replace("(1, 8, 8)", "(1, 8, 9)"))
     assert said in failure(capsys, *arguments)
 
@@ -253,27 +258,59 @@ def test_damaged_weights_are_refused(model, weights, capsys):
     assert "damaged" in failure(capsys, "predict", model, "--weights", "cut.safetensors")
 
 
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(model, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *arguments: False)  # as for a user who may not; root may everything
+    for arguments in (["train", model], ["draw", model], ["bench", model, "--json", "b.json"]):
+        assert "may not be written to" in failure(capsys, *arguments)
+
+
+def test_too_little_memory_is_told(model, capsys, monkeypatch):
+    def specialize(*arguments, **sizes):
+        raise MemoryError("Unable to allocate 9.00 EiB")
+
+    monkeypatch.setattr(Executable, "specialize", specialize)
+    assert "error: not enough memory: Unable to allocate 9.00 EiB" in failure(capsys, "inspect", model)
+
+
 def test_a_picture_that_needs_dot_says_so(model, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert "needs the program 'dot'" in failure(capsys, "draw", model, "--stage", "declared", "--out", "net.pdf")
 
 
-def run_module(*arguments, **options):
-    command = [sys.executable, "-m", "graphnet", *map(str, arguments)]
+def run_python(*arguments, **options):
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
+# A shell starts what it runs in the background with interrupts ignored; these tests want them whoever runs them.
+PROGRAM = """
+import signal, sys
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from graphnet_command import main
+
+sys.exit(main())
+"""
+
+
 def test_python_m_graphnet_is_the_command():
-    with run_module("--help") as process:
+    with run_python("-m", "graphnet", "--help") as process:
         out, error = process.stdout.read(), process.stderr.read()
     assert (process.returncode, error) == (0, "")
     assert all(name in out for name in ("train", "predict", "draw", "bench", "inspect"))
 
 
+def test_the_installed_program_says_its_version():
+    with run_python("-m", "graphnet_command", "--version") as process:
+        out, error = process.stdout.read(), process.stderr.read()
+    assert (process.returncode, error) == (0, "")
+    assert out.startswith("graphnet ")
+
+
 def test_an_interrupt_is_quiet(tmp_path):
     body = "import time\n\n\ndef build():\n    print('up', flush=True)\n    time.sleep(60)\n"
     (tmp_path / "slow.py").write_text(f"INPUT_SHAPE = (1, 8, 8)\n{body}")
-    with run_module("train", tmp_path / "slow.py") as process:
+    with run_python("-c", PROGRAM, "train", tmp_path / "slow.py") as process:
         assert process.stdout.readline() == "up\n"
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
@@ -281,9 +318,19 @@ def test_an_interrupt_is_quiet(tmp_path):
     assert process.returncode == 130
 
 
+def test_an_interrupt_while_packages_are_imported_is_quiet():
+    with run_python("-v", "-c", PROGRAM, "--help") as process:  # -v tells each import on standard error
+        for line in process.stderr:
+            if line.startswith("import 'numpy.exceptions'"):
+                break
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes break in other ways elsewhere")
 def test_a_reader_that_stops_reading_is_no_error():
-    with run_module("inspect", "models/lenet.py") as process:
+    with run_python("-m", "graphnet", "inspect", "models/lenet.py") as process:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from graphnet.cli import bench, draw, inspect, predict, train
+from graphnet.cli.measuring import version
 from graphnet.errors import GraphnetError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -31,26 +32,35 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = _parser().parse_args(arguments)
+    problem: object
     try:
         options.run(options)
         sys.stdout.flush()
+        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads our output has read enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (GraphnetError, OSError) as error:
-        print(f"graphnet {options.command}: error: {_one_line(error)}", file=sys.stderr)
-        return USER_ERROR
-    return 0
+    except GraphnetError as error:
+        problem = error
+    except OSError as error:
+        problem = f"{error.filename}: {error.strerror}" if error.filename else error
+    except MemoryError as error:
+        problem = f"not enough memory: {error}"
+    print(f"graphnet {options.command}: error: {_one_line(problem)}", file=sys.stderr)
+    return USER_ERROR
 
 
-def _one_line(error: Exception) -> str:
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+def _one_line(problem: object) -> str:
+    """The lines of a message, one after the other; after a colon they need no semicolon."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return "; ".join(lines).replace(":; ", ": ")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="graphnet", description="Train, run, draw, measure and inspect networks compiled for CPUs.")
+    parser.add_argument("--version", action="version", version=f"graphnet {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in _COMMANDS:
         name = module.__name__.rsplit(".", 1)[-1]

@@ -98,8 +98,7 @@ def _files(options: argparse.Namespace) -> dict[str, Path]:
     if options.picture:
         files["picture"] = options.picture
     for path in files.values():
-        if not path.parent.is_dir():
-            raise ArgumentError(f"there is no folder {str(path.parent)!r} to put {path.name!r} into")
+        values.writable(path.parent)
     if "picture" in files:
         extra("matplotlib.figure")
         if files["picture"].suffix not in (".png", ".svg", ".pdf"):
@@ -201,22 +200,20 @@ def _table(report: Mapping[str, Any]) -> str:
 
 
 def _draw(report: Mapping[str, Any], path: Path) -> None:
-    """Bars of the medians, on a logarithmic scale, with the quartiles as whiskers."""
+    """Medians on a logarithmic scale, with the quartiles as whiskers. Points, since a bar there has no beginning."""
     rows = report["rivals"]
-    names = list(rows)
-    medians = [rows[name]["median_seconds"] * 1e3 for name in names]
-    spread = [
-        [abs(rows[name]["quartiles_seconds"][side] * 1e3 - median) for name, median in zip(names, medians, strict=True)]
-        for side in (0, 1)
-    ]
-    figure = extra("matplotlib.figure").Figure(figsize=(7, 1.2 + 0.7 * len(names)), layout="constrained")
+    figure = extra("matplotlib.figure").Figure(figsize=(7, 1.4 + 0.6 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(names, medians, xerr=spread, color="#93c5fd", edgecolor="#1d4ed8", capsize=4)
-    ratios = [rows[name]["ratio"] for name in names]
-    labels = [f"{median:,.2f} ms, {ratio:,.1f} times" for median, ratio in zip(medians, ratios, strict=True)]
-    axes.bar_label(bars, labels, padding=6)
+    for name, row in rows.items():
+        median, (lower, upper) = row["median_seconds"] * 1e3, (1e3 * side for side in row["quartiles_seconds"])
+        whiskers = [[max(0.0, median - lower)], [max(0.0, upper - median)]]
+        axes.errorbar([median], [name], xerr=whiskers, fmt="o", color="#1d4ed8", capsize=4)
+        ratio = "" if name == RIVALS[-1] else f", {row['ratio']:,.1f} times"
+        label = f"{median:,.2f} ms{ratio}"
+        axes.annotate(label, (median, name), (0, 8), textcoords="offset points", ha="center", fontsize=9)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(medians) * (10 * max(medians) / min(medians)) ** 0.6)  # room for the labels
+    axes.margins(x=0.3, y=0.4)  # room for the labels
+    axes.grid(axis="x", alpha=0.3)
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds (median and quartiles)")
     axes.set_title(report["title"], fontsize=11)

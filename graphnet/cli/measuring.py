@@ -82,7 +82,7 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
-        "graphnet": _version(),
+        "graphnet": version(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
@@ -93,7 +93,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _version() -> str:
+def version() -> str:
+    """The installed version of graphnet."""
     try:
         return metadata.version("graphnet")
     except metadata.PackageNotFoundError:

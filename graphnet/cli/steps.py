@@ -61,7 +61,10 @@ def make_optimizer(file: ModelFile, model: Module, name: str | None = None, lr: 
     made = getattr(optim, name, None)
     if not isinstance(made, type) or not issubclass(made, optim.Optimizer):
         raise ArgumentError(f"{file.name}: RECIPE names the optimizer {name!r}, which graphnet.optim does not have")
-    optimizer: optim.Optimizer = made(model.parameters(), lr=rate, **options)
+    try:
+        optimizer: optim.Optimizer = made(model.parameters(), lr=rate, **options)
+    except TypeError as error:
+        raise ArgumentError(f"{file.name}: RECIPE's options do not fit {name}: {error}") from None
     return optimizer
 
 

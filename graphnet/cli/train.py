@@ -59,7 +59,9 @@ def _loaders(file: ModelFile, options: argparse.Namespace) -> dict[str, DataLoad
     cut = round(len(data.train.labels) * (1 - _VALIDATION_SHARE))
     images, labels = data.train
     return {
-        "train": DataLoader((images[:cut], labels[:cut]), size, shuffle=True, seed=options.seed),
+        "train": DataLoader(
+            (images[:cut], labels[:cut]), size, shuffle=True, seed=options.seed, transform=file.recipe.get("transform")
+        ),
         "validation": DataLoader((images[cut:], labels[cut:]), size),
         "test": DataLoader(tuple(data.test), size),
     }

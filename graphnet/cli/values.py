@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from graphnet import optim
 from graphnet.backend.registry import backend_names
 from graphnet.errors import ArgumentError
+
+_MOST = 2**31 - 1  # what follows from a number of examples or rounds still fits an array's size
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -20,8 +23,9 @@ def whole(least: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
+        if not least <= value <= _MOST:
+            bounds = f"of at least {least}" if value < least else f"of at most {_MOST}"
+            raise argparse.ArgumentTypeError(f"expected an integer {bounds}, got {text!r}")
         return value
 
     return read
@@ -55,9 +59,20 @@ def optimizer(text: str) -> str:
 
 
 def make_folder(path: Path) -> Path:
-    """`path` as a folder, made where it is not there. Raises `ArgumentError` where a file is in the way."""
+    """`path` as a folder to write to, made where it is not there. Raises `ArgumentError` where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise ArgumentError(f"{str(path)!r} cannot be a folder: a file is in the way") from None
-    return path
+    except OSError as error:
+        raise ArgumentError(f"the folder {str(path)!r} cannot be made: {error.strerror}") from None
+    return writable(path)
+
+
+def writable(folder: Path) -> Path:
+    """`folder`. Raises `ArgumentError` where it is not there or may not be written to, which is best said early."""
+    if not folder.is_dir():
+        raise ArgumentError(f"there is no folder {str(folder)!r}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ArgumentError(f"the folder {str(folder)!r} may not be written to")
+    return folder

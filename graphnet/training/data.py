@@ -21,7 +21,8 @@ class DataLoader:
     shuffle: a new order each epoch that depends on `seed` and the number of the epoch alone, so that a run that
     continues from `state_dict()` sees the batches it would have seen. The last batch is short, or left out where
     `drop_last`. transform: a function (rng, *arrays) to arrays that changes each batch, such as
-    `gn.training.random_shift(2)`; its random numbers depend on `seed` and the epoch too. Raises `DataError` for arrays of different lengths, none at all, or floats that are not finite.
+    `gn.training.random_shift(2)`; its random numbers depend on `seed` and the epoch too.
+    Raises `DataError` for arrays of different lengths, none at all, or floats that are not finite.
     """
 
     def __init__(

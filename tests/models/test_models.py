@@ -79,13 +79,16 @@ def test_fifty_steps_follow_torchs_losses(net, kind, dtype):
 
 
 def test_lenet_learns_the_digits():
-    """97 % of the test digits: `make demo` promises it."""
+    """`make demo` promises 97 % of the test digits; the recipe leaves a margin."""
     pytest.importorskip("sklearn")
     gn.manual_seed(0)
     data, recipe = digits(), _module("lenet").RECIPE
     model = _module("lenet").build()
     optimizer = getattr(optim, recipe["optimizer"])(model.parameters(), recipe["lr"], **recipe["options"])
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, metrics={"accuracy": accuracy})
-    loaders = DataLoader(data.train, recipe["batch_size"], shuffle=True), DataLoader(data.test, 256)
-    history = trainer.fit(*loaders, epochs=recipe["epochs"], progress=False)
-    assert history[-1]["validation_accuracy"] >= 0.97
+    trainer.fit(
+        DataLoader(data.train, recipe["batch_size"], shuffle=True, transform=recipe["transform"]),
+        epochs=recipe["epochs"],
+        progress=False,
+    )
+    assert trainer.evaluate(DataLoader(data.test, 256))["accuracy"] >= 0.975

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphnet.errors import ArgumentError, DataError
-from graphnet.training import DataLoader
+from graphnet.errors import ArgumentError, DataError, ShapeError
+from graphnet.training import DataLoader, random_shift
 
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10)
 
@@ -74,3 +74,38 @@ def test_a_generator_function_makes_its_own_batches_each_epoch():
 def test_bad_data_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_random_shifts_move_images_and_leave_labels():
+    images, labels = np.zeros((200, 1, 5, 6), np.float32), np.arange(200)
+    images[:, 0, 2, 3] = 1 + labels
+    shifted, same = random_shift(2)(np.random.default_rng(0), images, labels)
+    assert same is labels and shifted.shape == images.shape and shifted.dtype == images.dtype
+    number, _, row, column = np.nonzero(shifted)
+    np.testing.assert_array_equal(number, labels)
+    np.testing.assert_array_equal(shifted[number, 0, row, column], images.max(axis=(1, 2, 3)))
+    assert set(zip(row, column, strict=True)) == {(r, c) for r in range(5) for c in range(1, 6)}
+
+
+def test_what_is_shifted_out_is_gone_and_zeros_come_in():
+    shifted, *_ = random_shift(1)(np.random.default_rng(0), np.ones((50, 2, 2), np.float32))
+    assert {int(image.sum()) for image in shifted} == {1, 2, 4}
+
+
+def test_a_transform_sees_each_batch_and_depends_on_seed_and_epoch_alone():
+    images, labels = np.random.default_rng(0).random((10, 4, 4), np.float32), np.arange(10)
+
+    def loader(seed):
+        return DataLoader((images, labels), 4, shuffle=True, seed=seed, transform=random_shift(1))
+
+    first, second, other = loader(0), loader(0), loader(1)
+    epochs = [[np.concatenate([batch[0] for batch in run]) for _ in range(2)] for run in (first, second, other)]
+    np.testing.assert_array_equal(epochs[0], epochs[1])
+    assert (epochs[0][0] != epochs[0][1]).any() and (epochs[0][0] != epochs[2][0]).any()
+
+
+def test_wrong_shifts_are_told():
+    with pytest.raises(ArgumentError, match="pixels must be a positive integer, got 0"):
+        random_shift(0)
+    with pytest.raises(ShapeError, match=r"height, width\), got \(3, 4\)"):
+        random_shift(1)(np.random.default_rng(0), np.zeros((3, 4)))
