@@ -297,22 +297,22 @@ def minimum(a: NodeLike, b: NodeLike) -> Node:
     return Minimum()(*operands(a, b))
 
 
-def clip(x: NodeLike, low: NodeLike | None = None, high: NodeLike | None = None) -> Node:
-    """x with what is below `low` or above `high` replaced by it; None is no bound. The gradient on a bound is kept.
+def clip(x: NodeLike, min: NodeLike | None = None, max: NodeLike | None = None) -> Node:
+    """x with what is below `min` or above `max` replaced by it; None is no bound. The gradient on a bound is kept.
 
     Bounds are numbers, or arrays or nodes that broadcast (for these, `maximum` and `minimum` say the gradient).
     """
-    if low is None and high is None:
-        raise ArgumentError("clip: expected low, high or both, got neither")
+    if min is None and max is None:
+        raise ArgumentError("clip: expected min, max or both, got neither")
     node = as_node(x)
-    bounds = [bound for bound in (low, high) if bound is not None]
+    bounds = [bound for bound in (min, max) if bound is not None]
     if not all(isinstance(bound, (int, float)) for bound in bounds):
-        node = node if low is None else maximum(node, low)
-        return node if high is None else minimum(node, high)
+        node = node if min is None else maximum(node, min)
+        return node if max is None else minimum(node, max)
     if not node.type.is_float:
         node = operands(node, *bounds)[0]
     number = float if node.type.is_float else int
-    low, high = (None if bound is None else number(bound) for bound in (low, high))  # type: ignore[arg-type]
+    low, high = (None if bound is None else number(bound) for bound in (min, max))  # type: ignore[arg-type]
     return Clip(low, high)(node)
 
 

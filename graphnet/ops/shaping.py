@@ -227,12 +227,16 @@ def reduced_type(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> Tensor
 def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
     """`values` as nodes of one dtype, `dtype` or the one that mixed operands compute in.
 
-    A Python number takes the dtype of the nodes and arrays beside it; a float beside integers makes them float32.
+    A number, Python's or NumPy's, takes the dtype of the nodes and arrays beside it, as in PyTorch: x / np.sqrt(2) is
+    x's. A float beside integers makes them float32.
     """
     if dtype is None and all(isinstance(v, Node) and v.dtype == values[0].dtype for v in values):  # type: ignore[union-attr]
         return list(values)  # type: ignore[arg-type]
-    typed = [v for v in values if isinstance(v, (Node, np.ndarray, np.generic))]
-    weak = [v for v in values if not isinstance(v, (Node, np.ndarray, np.generic))]
+    strong = (Node, np.ndarray)
+    if not any(isinstance(v, strong) for v in values):
+        strong = (np.generic,)
+    typed = [v for v in values if isinstance(v, strong)]
+    weak = [v for v in values if not isinstance(v, strong)]
     if dtype is None:
         dtypes = [as_dtype(v.dtype) for v in typed]
         common = promote(*dtypes) if dtypes else None
@@ -247,7 +251,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
 
 def _as_constant(value: Any, dtype: np.dtype) -> Node:
     array = numbers(value)
-    if dtype.kind in "iu" and array.dtype.kind == "i" and not isinstance(value, (np.ndarray, np.generic)):
+    if dtype.kind in "iu" and array.dtype.kind in "iu" and not isinstance(value, np.ndarray):
         limits = np.iinfo(dtype)
         if array.size and (array.min() < limits.min or array.max() > limits.max):
             raise DtypeError(f"{value!r} does not fit {dtype}")

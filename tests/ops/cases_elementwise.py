@@ -202,7 +202,7 @@ CHOICES = [
     ),
     Case("clip", lambda a: gn.clip(a, -1, 0.5), (Arg((5, 4)),), torch=lambda a: torch.clamp(a, -1, 0.5)),
     Case("clip-low", lambda a: gn.clip(a, 0.25), (MATRIX,), torch=lambda a: torch.clamp(a, min=0.25)),
-    Case("clip-high", lambda a: gn.clip(a, high=0.25), (MATRIX,), torch=lambda a: torch.clamp(a, max=0.25)),
+    Case("clip-high", lambda a: gn.clip(a, max=0.25), (MATRIX,), torch=lambda a: torch.clamp(a, max=0.25)),
     Case(
         "clip-on-the-bounds",
         lambda a: gn.clip(a, -1, 1),

@@ -52,7 +52,9 @@ def value(node: Node, **feeds: object) -> np.ndarray:
         (gn.where(B, 1, 0), "int64"),
         (gn.clip(I32, 0, 5), "int32"),
         (gn.clip(I32, 0.5, 5), "float32"),
-        (F32 * np.float64(2), "float64"),
+        (F32 * np.float64(2), "float32"),
+        (I32 * np.int64(2), "int32"),
+        (F32 * np.ones(2), "float64"),
         (gn.maximum(F32, 0), "float32"),
         (F32 < 1, "bool"),
     ],
@@ -143,7 +145,7 @@ def test_simple_powers_are_simple() -> None:
 
 
 def test_clip_without_bounds() -> None:
-    with pytest.raises(gn.ArgumentError, match="expected low, high or both"):
+    with pytest.raises(gn.ArgumentError, match="expected min, max or both"):
         gn.clip(F32)
 
 
@@ -185,3 +187,10 @@ def test_bad_activation_arguments() -> None:
         gn.gelu(F32, "fast")
     with pytest.raises(gn.ArgumentError, match="beta > 0, got 0"):
         gn.softplus(F32, beta=0)
+
+
+def test_erf_is_one_far_from_zero() -> None:
+    x = np.array([-1e30, -100, -6, 6, 100, 1e30], np.float32)
+    wide = gn.input("wide", (6,))
+    assert value(gn.erf(wide), wide=x).tolist() == [-1, -1, -1, 1, 1, 1]
+    assert value(gn.gelu(wide), wide=x)[:3].tolist() == [0, 0, 0]
