@@ -22,7 +22,7 @@ import graphnet as gn
 from graphnet import nn, optim
 from graphnet.executable import Executable
 from tools.handwritten import LENET_SHAPES, MLP_SHAPES, HandwrittenLeNet, HandwrittenMLP, random_weights, traced_peak
-from tools.measure import in_turns, keep_heap, ratio
+from tools.measure import in_turns, keep_heap, ratio, shown
 
 SAME_LOSS = 2e-4  # relative, float32
 
@@ -106,7 +106,7 @@ def measure_time(match: Match, rounds: int, allocator: str) -> dict[str, Any]:
     times = in_turns(match.rivals(), rounds)
     print(f"  {allocator}, {rounds} rounds")
     for name, measured in times.items():
-        print(f"    {name:9} {measured}")
+        print(f"    {name:9} {shown(measured)}")
     print(f"    compiled / by hand {ratio(times, 'compiled', 'by hand'):.3f}")
     seconds = {name: measured.median for name, measured in times.items()}
     return {"allocator": allocator, "median": seconds, "ratio": ratio(times, "compiled", "by hand")}

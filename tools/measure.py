@@ -7,29 +7,16 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from graphnet.cli.measuring import Times
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds of one rival, in the order measured."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        lower, _, upper = statistics.quantiles(self.seconds, n=4)
-        return lower, upper
-
-    def __str__(self) -> str:
-        lower, upper = self.quartiles
-        return f"{self.median * 1e3:9.3f} ms  (half of them in {lower * 1e3:.3f} to {upper * 1e3:.3f})"
+def shown(times: Times) -> str:
+    """The median and where half of all measurements lie, in milliseconds."""
+    lower, upper = times.quartiles
+    return f"{times.median * 1e3:9.3f} ms  (half of them in {lower * 1e3:.3f} to {upper * 1e3:.3f})"
 
 
 def in_turns(rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3) -> dict[str, Times]:

@@ -1,6 +1,7 @@
 """Rivals take turns, and what slows one round slows both sides of its ratio."""
 
-from tools.measure import Times, in_turns, ratio
+from graphnet.cli.measuring import Times
+from tools.measure import in_turns, ratio, shown
 
 
 def test_rivals_take_turns_after_warming_up():
@@ -16,4 +17,4 @@ def test_a_ratio_compares_within_rounds():
 
 
 def test_times_print_median_and_quartiles():
-    assert str(Times((0.001, 0.002, 0.003))) == "    2.000 ms  (half of them in 1.000 to 3.000)"
+    assert shown(Times((0.001, 0.002, 0.003))) == "    2.000 ms  (half of them in 1.500 to 2.500)"
