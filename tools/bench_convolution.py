@@ -14,7 +14,7 @@ import numpy as np
 
 import graphnet as gn
 from graphnet.executable import Executable
-from tools.measure import in_turns
+from tools.measure import in_turns, shown
 
 IMAGES, FILTERS = (8, 16, 32, 32), (32, 16, 3, 3)
 WANTED = 500
@@ -44,7 +44,7 @@ def main() -> None:
         one = in_turns({"naive": lambda: naive(x, w, dy)}, rounds=1, warm_up=0)["naive"].seconds[0]
         many = in_turns({"numpy": lambda: fast(x, w, dy)}, rounds=200)["numpy"]
         ratios.append(one / many.median)
-        print(f"naive {one:8.2f} s   numpy {many}   ratio {ratios[-1]:,.0f}")
+        print(f"naive {one:8.2f} s   numpy {shown(many)}   ratio {ratios[-1]:,.0f}")
     ratio = statistics.median(ratios)
     print(f"the numpy backend is {ratio:,.0f} times as fast; at least {WANTED} is wanted")
     if ratio < WANTED:
