@@ -15,7 +15,7 @@ from graphnet.executable import Executable, Outputs, check_inputs, check_outputs
 from graphnet.graph.graph import Graph, reapply, rebuild
 from graphnet.graph.node import Node
 from graphnet.graph.text import graph_text
-from graphnet.graph.traversal import topological
+from graphnet.graph.traversal import reaching, topological
 from graphnet.lower import lower
 from graphnet.memory import plan_memory
 from graphnet.ops.sources import Assign, Input, WithUpdates
@@ -80,7 +80,9 @@ def compile(
 def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()) -> Graph:
     """The graph of `outputs` with every assign node that they or `updates` reach as an update of the whole step.
 
-    Inside expressions an assign node is its new value. Raises `ArgumentError` where a parameter would get two values.
+    Inside expressions an assign node is its new value. A layer that is called twice brings two updates of one
+    parameter: the second goes on from the first's new value, as the calls of a PyTorch module do. Raises
+    `ArgumentError` where a parameter would get two values, neither of which goes on from the other.
     """
     wanted = [updates] if isinstance(updates, Node) else list(updates)
     for node in wanted:
@@ -88,20 +90,41 @@ def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()
             raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, got {node!r}")
     nodes = topological([*outputs, *wanted])
     pure = rebuild(nodes, _without_updates)
-    chosen: dict[Node, Node] = {}
+    given: dict[Node, list[Node]] = {}  # to each parameter, assign nodes with different values
     for node in nodes:
-        if not isinstance(node.op, Assign):
-            continue
-        target = node.inputs[0]
-        earlier = chosen.setdefault(target, node)
-        if pure[earlier] is not pure[node]:
-            raise ArgumentError(
-                f"parameter {target.op.label!r} would be assigned two different values in one step"  # type: ignore[attr-defined]
-                f"\n  one was declared at {earlier.provenance.location}"
-                f"\n  the other at {node.provenance.location}"
-            )
-    assigns = rebuild(chosen.values(), lambda node, _: Assign()(node.inputs[0], pure[node]))
+        if isinstance(node.op, Assign):
+            same = given.setdefault(node.inputs[0], [])
+            if not any(pure[node] is pure[earlier] for earlier in same):
+                same.append(node)
+    values: dict[Node, Node] = {}
+    for target, (first, *others) in given.items():
+        values[target] = pure[first]
+        for node in others:
+            if node in wanted or first in wanted or target not in topological([pure[node]]):
+                raise _two_values(target, first, node)
+            values[target] = _going_on(pure[node], target, values[target])
+    firsts = [first for first, *_ in given.values()]
+    assigns = rebuild(firsts, lambda node, _: Assign()(node.inputs[0], values[node.inputs[0]]))
     return Graph(tuple(pure[node] for node in outputs), tuple(assigns.values()))
+
+
+def _going_on(value: Node, target: Node, earlier: Node) -> Node:
+    """`value`, worked out from `earlier` where it reads `target`."""
+    order = topological([value])
+    reading = reaching(order, [target])
+    replaced = rebuild(
+        [node for node in order if node in reading],
+        lambda node, inputs: earlier if node is target else reapply(node, inputs),
+    )
+    return replaced[value]
+
+
+def _two_values(target: Node, first: Node, second: Node) -> ArgumentError:
+    return ArgumentError(
+        f"parameter {target.op.label!r} would be assigned two different values in one step"  # type: ignore[attr-defined]
+        f"\n  one was declared at {first.provenance.location}"
+        f"\n  the other at {second.provenance.location}"
+    )
 
 
 def _without_updates(node: Node, inputs: tuple[Node, ...]) -> Node:

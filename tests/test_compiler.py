@@ -17,6 +17,7 @@ from graphnet import nn, optim
 from graphnet.compiler import collect_updates
 from graphnet.errors import ArgumentError
 from graphnet.graph import node as node_module
+from graphnet.ops.sources import with_updates
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
@@ -189,6 +190,28 @@ def test_updates_that_layers_bring_are_found():
     assert all((model.state_dict()[name] != before[name]).any() for name in before if "running" in name)
     model.eval()
     assert not collect_updates([model(x)]).updates
+
+
+def test_a_layer_called_twice_moves_its_statistics_twice():
+    x, y, norm = gn.input("x", ("N", 3)), gn.input("y", ("M", 3)), nn.BatchNorm1d(3)
+    together = gn.compile([x, y], gn.sum(norm(x)) + gn.sum(norm(y)))
+    random = np.random.default_rng(0)
+    a, b = random.random((8, 3), np.float32), random.random((5, 3), np.float32) + 4
+    start = norm.state_dict()
+    together(a, b)
+    found = norm.state_dict()
+    norm.load_state_dict(start)
+    step = gn.compile(x, norm(x))
+    step(a), step(b)
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(found[name], norm.state_dict()[name], rtol=1e-6)
+
+
+def test_two_updates_of_a_layer_that_do_not_go_on_from_each_other():
+    x, w = gn.input("x", ()), gn.parameter(0.0, "latest")
+    seen = [with_updates(x * k, gn.assign(w, x * k)) for k in (2.0, 3.0)]
+    with pytest.raises(ArgumentError, match="'latest' would be assigned two different values"):
+        gn.compile(x, seen)
 
 
 # -- no option changes a result ----------------------------------------------------------------------------------------
