@@ -219,7 +219,8 @@ def _converted(name: str, node: Node, value: Any) -> np.ndarray:
     if array.dtype.newbyteorder("=") == node.dtype:
         return array.astype(node.dtype, copy=False)
     if array.dtype.kind not in "fiub":
-        raise FeedError(f"input {name!r} is declared {node.type}, got dtype {array.dtype.name}, which is no number{where}")
+        problem = f"got dtype {array.dtype.name}, which is no number{where}"
+        raise FeedError(f"input {name!r} is declared {node.type}, {problem}")
     plain = not hasattr(value, "dtype")
     if plain and _fits(array, node.dtype):
         return array.astype(node.dtype)

@@ -232,7 +232,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
     """
     if dtype is None and all(isinstance(v, Node) and v.dtype == values[0].dtype for v in values):  # type: ignore[union-attr]
         return list(values)  # type: ignore[arg-type]
-    strong = (Node, np.ndarray)
+    strong: Any = (Node, np.ndarray)
     if not any(isinstance(v, strong) for v in values):
         strong = (np.generic,)
     typed = [v for v in values if isinstance(v, strong)]
