@@ -172,7 +172,7 @@ def test_arrays_and_numbers_on_either_side() -> None:
     row = np.arange(3, dtype="float32")
     assert (row + X) is (gn.constant(row) + X)
     assert (X - row).type == X.type
-    assert (np.float64(2) * X).dtype == np.float64
+    assert (np.float64(2) * X).dtype == X.dtype
     assert (2.5 * X).dtype == np.float32
     assert (X == X) is True
     assert (7 // gn.input("k", (2,), "int64")).dtype == np.int64
