@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import permutations
 from operator import setitem
 
 import numpy as np
 
-from graphnet.backend.base import Backend, Kernel, Tiles, reference_kernel
-from graphnet.graph.layout import axis_order, in_order, memory_order
+from graphnet.backend.base import Backend, Calls, Kernel, reference_kernel
+from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
 from graphnet.ops.sources import Assign, Constant, Input, Stored
@@ -34,37 +33,9 @@ class Lowered:
 
     @cached_property
     def commit_calls(self) -> tuple[Kernel, ...]:
-        """The commit as single calls: a kernel that is several is taken apart, steps that share tiles take turns."""
-        schedule = self.plan.schedule
-        runs = {run.start: run for run in schedule.together if self._may_take_turns([schedule.steps[i] for i in run])}
-        calls: list[Kernel] = []
-        index = 0
-        while index < len(self.commit):
-            run = runs.get(schedule.commit_start + index, range(1))
-            tiles = [_tiles(kernel) for kernel in self.commit[index : index + len(run)]]
-            calls.extend(call for turn in zip(*tiles, strict=True) for tile in turn for call in tile)
-            index += len(run)
-        return tuple(calls)
-
-    def _may_take_turns(self, steps: Sequence[Node]) -> bool:
-        """Whether no step touches memory that another writes, other than at the very same elements."""
-        for step, other in permutations(steps, 2):
-            out = self.arrays[other]
-            touched = [*(self.arrays[value] for value in step.inputs), *self.scratch.get(step, ())]
-            if any(np.may_share_memory(array, out) and not _is_same(array, out) for array in touched):
-                return False
-            if any(np.may_share_memory(a, b) for a in self.scratch[other] for b in touched[: len(step.inputs)]):
-                return False
-        return len({axis_order(self.arrays[step]) for step in steps}) == 1
-
-
-def _tiles(kernel: Kernel) -> Sequence[Sequence[Kernel]]:
-    """The calls of a kernel, tile by tile; those of one that knows no tiles as one."""
-    return kernel.tiles if isinstance(kernel, Tiles) else ((kernel,),)
-
-
-def _is_same(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides
+        """The commit as single calls: a kernel that is several is taken apart."""
+        parts = [kernel.calls if isinstance(kernel, Calls) else (kernel,) for kernel in self.commit]
+        return tuple(call for calls in parts for call in calls)
 
 
 def lower(plan: Plan, backend: Backend) -> Lowered:

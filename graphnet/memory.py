@@ -133,19 +133,12 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
 
 
 def _last_reads(schedule: Schedule) -> dict[Node, int]:
-    """The last step that reads each computed value, through whatever views; the end for what is copied at the end.
-
-    What steps that go tile by tile together read, they read until the last of them is done.
-    """
+    """The last step that reads each computed value, through whatever views; the end for what is copied at the end."""
     last = dict(schedule.position)
     for index, node in enumerate(schedule.steps):
         for value in map(base, node.inputs):
             if value in last:
                 last[value] = index
-    for run in schedule.together:
-        for value in (base(value) for index in run for value in schedule.steps[index].inputs):
-            if last.get(value) in run:
-                last[value] = run[-1]
     for assign in schedule.copied:
         value = base(assign.inputs[1])
         if value in last:

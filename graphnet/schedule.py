@@ -59,28 +59,6 @@ class Schedule:
         """The assign nodes whose value is copied into the parameter after the last step."""
         return tuple(node for node in self.graph.updates if self.direct.get(node.inputs[1]) is not node.inputs[0])
 
-    @cached_property
-    def together(self) -> tuple[range, ...]:
-        """Runs of commit steps that may go tile by tile together, since each reads what another reads or wrote.
-
-        Adam's two moments and its weight are one such run: a tile of the gradient is then read once for all three.
-        """
-        runs: list[range] = []
-        for index in range(self.commit_start, len(self.steps)):
-            node = self.steps[index]
-            if not isinstance(node.op, Fused) or node not in self.direct:
-                continue
-            if runs and runs[-1].stop == index and self._shares(node, runs[-1]):
-                runs[-1] = range(runs[-1].start, index + 1)
-            else:
-                runs.append(range(index, index + 1))
-        return tuple(run for run in runs if len(run) > 1)
-
-    def _shares(self, node: Node, run: range) -> bool:
-        members = [self.steps[index] for index in run]
-        whole = {value for member in members for value in (member, *member.inputs) if value.shape == node.shape}
-        return members[0].shape == node.shape and not whole.isdisjoint(node.inputs)
-
     def __str__(self) -> str:
         lines = []
         for index, node in enumerate(self.steps):

@@ -28,19 +28,18 @@ class Backend(Protocol):
         """A callable that fills `out` from `inputs`, or None: the reference kernel does it."""
 
 
-class Tiles:
-    """A kernel that is several calls for each tile, one after the other without a line of Python in between."""
+class Calls:
+    """A kernel that is several calls, one after the other without a line of Python in between."""
 
-    __slots__ = ("_calls", "tiles")
+    __slots__ = ("calls",)
 
-    def __init__(self, tiles: Sequence[Sequence[Kernel]]) -> None:
-        self.tiles = tiles
-        self._calls = [call for tile in tiles for call in tile]
+    def __init__(self, calls: Sequence[Kernel]) -> None:
+        self.calls = calls
 
     def __call__(self) -> None:
-        deque(map(call, self._calls), maxlen=0)
+        deque(map(call, self.calls), maxlen=0)
 
 
 def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
     """The op's own `compute`, bound to its arrays."""
-    return Tiles(op.tiles(out, inputs, work[0])) if isinstance(op, Fused) else bound(op, out, inputs, work)
+    return Calls(op.calls(out, inputs, work[0])) if isinstance(op, Fused) else bound(op, out, inputs, work)

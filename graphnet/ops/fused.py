@@ -10,14 +10,14 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from graphnet.errors import ShapeError
-from graphnet.graph.layout import axis_order, in_order
+from graphnet.graph.layout import axis_order, in_order, same_places
 from graphnet.graph.node import Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.elementwise import is_plain_ufunc
 
 # Elements. Adam on 8 M weights, 12 ufuncs, takes 0.6 of the time in such tiles, on 0.4 M (which the last-level cache
-# holds) the same time; tiles half as large lose it again to the calls, which cost NumPy about a microsecond each.
-TILE = 32_768
+# holds) the same time; tiles a quarter as large lose it again to the calls, which cost NumPy about a microsecond each.
+TILE = 65_536
 _ALIGNMENT = 64  # bytes
 
 Part: TypeAlias = "tuple[Op, tuple[int, ...]]"
@@ -62,19 +62,17 @@ class Fused(Op):
         return (TensorType(np.dtype("uint8"), (_Scratch(self, [t.dtype for t in types], elements).nbytes,)),)
 
     def compute(self, out: np.ndarray, *inputs: np.ndarray, work: tuple[np.ndarray, ...]) -> None:
-        for tile in self.tiles(out, inputs, work[0]):
-            for call in tile:
-                call()
+        for call in self.calls(out, inputs, work[0]):
+            call()
 
-    def tiles(self, out: np.ndarray, inputs: Sequence[np.ndarray], memory: np.ndarray) -> list[list[Call]]:
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], memory: np.ndarray) -> list[Call]:
         """The step as calls without arguments, in order: for each tile, each part. `memory` is the workspace."""
-        scratch = _Scratch(self, [x.dtype for x in inputs], min(TILE, out.size))
+        scratch = _Scratch(self, [x.dtype for x in inputs], min(TILE, out.size), self._taken_over(out, inputs))
         order = axis_order(out)
-        found: list[list[Call]] = []
+        found: list[Call] = []
         for tile in _tiles(out.shape, order):
             values = [_piece(x, tile) for x in inputs]
             target = _piece(out, tile)
-            found.append([])
             for number, (op, operands) in enumerate(self.parts):
                 of = [values[i] for i in operands]
                 offset = scratch.result[number]
@@ -86,9 +84,15 @@ class Fused(Op):
                     in_order(_bytes(memory, place, t.static_size, t.dtype), t.static_shape, order)
                     for place, t in zip(scratch.work[number], op.workspace(*map(_type, of)), strict=True)
                 ]
-                found[-1].append(bound(op, result, of, tuple(work)))
+                found.append(bound(op, result, of, tuple(work)))
                 values.append(result)
         return found
+
+    def _taken_over(self, out: np.ndarray, inputs: Sequence[np.ndarray]) -> set[int] | None:
+        """The inputs whose memory `out` is; None where one lies across it, so that only the last part may write."""
+        shared = {number for number, x in enumerate(inputs) if np.may_share_memory(x, out)}
+        same = {number for number in shared if inputs[number].ctypes.data == out.ctypes.data}
+        return shared if all(same_places(inputs[number], out) for number in same) and same == shared else None
 
     def _results(self, types: Sequence[TensorType]) -> list[TensorType]:
         known = list(types)
@@ -98,12 +102,17 @@ class Fused(Op):
 
 
 class _Scratch:
-    """Where in the workspace each part's result and scratch lie, for tiles of at most `elements` elements.
+    """Where each part's result (None: in the tile of the step's own result) and scratch lie, for tiles of at most
+    `elements` elements.
 
     A result's bytes are free for others after its last reader; a part may write over an operand where its op permits.
+    `taken_over` are the inputs that the step's result lies on: its tile holds results of earlier parts, too, once
+    these are read. None, while that is not known, keeps it for the last part, which needs the most workspace.
     """
 
-    def __init__(self, fused: Fused, dtypes: Sequence[np.dtype], elements: int) -> None:
+    def __init__(
+        self, fused: Fused, dtypes: Sequence[np.dtype], elements: int, taken_over: set[int] | None = None
+    ) -> None:
         types = [TensorType(dtype, (elements,)) for dtype in dtypes]
         results = fused._results(types)
         self.dtypes = [t.dtype for t in results]
@@ -111,7 +120,10 @@ class _Scratch:
         self.work: list[list[int]] = []
         self.nbytes = 0
         self._free: list[tuple[int, int]] = []
-        last = {number: k for k, (_, operands) in enumerate(fused.parts) for number in operands}
+        last = self._last = {number: k for k, (_, operands) in enumerate(fused.parts) for number in operands}
+        self._taken_over = set() if taken_over is None else taken_over
+        reads = [last.get(number, -1) for number in self._taken_over]
+        self._tile_busy_until = len(fused.parts) if taken_over is None else max(reads, default=-1)
         known = [*types, *results]
         for k, (op, operands) in enumerate(fused.parts):
             dying = [n - fused.arity for n in dict.fromkeys(operands) if n >= fused.arity and last[n] == k]
@@ -126,15 +138,39 @@ class _Scratch:
                     self._free.append((results[number].nbytes, place_of))
 
     def _result(self, fused: Fused, k: int, dying: Sequence[int], results: Sequence[TensorType]) -> int | None:
-        if k == len(fused.parts) - 1:
-            return None  # the step's own result
+        final = len(fused.parts) - 1
+        if k == final:
+            return None
         op, operands = fused.parts[k]
+        in_tile = results[k] == results[final] and self._may_wait_in_tile(fused, k)
         for position in op.inplace:
             if position < len(operands) and operands.count(operands[position]) == 1:
                 number = operands[position] - fused.arity
-                if number in dying and results[number] == results[k]:
-                    return self.result[number]
+                if number in dying and results[number] == results[k] and (in_tile or self.result[number] is not None):
+                    return self._settled(fused, k, self.result[number])
+        if in_tile and self._tile_is_free(fused, k):
+            return self._settled(fused, k, None)
         return self._take(results[k].nbytes)
+
+    def _settled(self, fused: Fused, k: int, place: int | None) -> int | None:
+        """The place of part k's result, noted where it is the tile."""
+        if place is None:
+            self._tile_busy_until = self._last[fused.arity + k]
+        return place
+
+    def _tile_is_free(self, fused: Fused, k: int) -> bool:
+        """Whether nobody needs what lies in the tile any more, but for part k itself where it may write over that."""
+        if self._tile_busy_until != k:
+            return self._tile_busy_until < k
+        op, operands = fused.parts[k]
+        inside = [number for number in operands if number in self._taken_over]
+        return len(inside) == 1 and operands.index(inside[0]) in op.inplace
+
+    def _may_wait_in_tile(self, fused: Fused, k: int) -> bool:
+        """Whether the last part, if it reads the result of part k, may write over it."""
+        op, operands = fused.parts[-1]
+        number = fused.arity + k
+        return number not in operands or (operands.count(number) == 1 and operands.index(number) in op.inplace)
 
     def _take(self, nbytes: int) -> int:
         fitting = sorted(block for block in self._free if block[0] >= nbytes)
