@@ -59,6 +59,9 @@ def check_gradients(
 
 
 def _check_arguments(output: Node, wrt: Sequence[Node], feeds: Mapping[Node, ArrayLike]) -> None:
+    if isinstance(wrt, Node) or not isinstance(feeds, Mapping):
+        wanted = "a list of nodes, and arrays by node such as {x: array}"
+        raise ArgumentError(f"check_gradients: wrt and feeds must be {wanted}, got {wrt!r} and {feeds!r}")
     for node in (output, *wrt):
         if node.dtype != np.float64:
             raise ArgumentError(f"check_gradients compares in float64, but {_label(node)} is {node.dtype}")
@@ -67,6 +70,8 @@ def _check_arguments(output: Node, wrt: Sequence[Node], feeds: Mapping[Node, Arr
         if node not in feeds and not isinstance(node, Parameter):
             raise FeedError(f"check_gradients needs an array for {_label(node)} in feeds")
     for node, value in feeds.items():
+        if not isinstance(node, Node) or not node.type.is_static:
+            raise FeedError(f"check_gradients takes arrays by node, with sizes that are numbers, got {node!r}")
         if np.shape(value) != node.shape:
             raise FeedError(f"{_label(node)} has shape {node.shape}, got an array of shape {np.shape(value)}")
 

@@ -132,7 +132,7 @@ class Program:
             kernel()
         except GraphnetError as error:
             raise self._located(error, kernel) from None
-        if not _close(arrays[node], expected):
+        if not _close(arrays[node], expected, before):
             raise PlanError(f"step {index}, {describe(node)}, differs from its reference kernel")
         written = {base(node), self.schedule.direct.get(node), self.plan.reused.get(node)}
         for value, array in zip(node.inputs, before, strict=True):
@@ -160,11 +160,21 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.tobytes() == b.tobytes()
 
 
-def _close(got: np.ndarray, expected: np.ndarray) -> bool:
-    """Equal up to the order of summation: 1e-4 (float32) or 1e-9 of the largest magnitude; integers exactly."""
+def _close(got: np.ndarray, expected: np.ndarray, inputs: Sequence[np.ndarray]) -> bool:
+    """Equal up to the order of summation; integers exactly.
+
+    That is 1e-4 (float32) or 1e-9 of the largest magnitude, and, since a sum may cancel to nothing, one rounding of the
+    largest input for each number that was summed.
+    """
     if got.dtype.kind != "f":
         return bool(np.array_equal(got, expected))
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 0.0
-    tolerance = (1e-4 if got.dtype == np.float32 else 1e-9) * scale
+    summed = max((array.size for array in inputs), default=0) / max(got.size, 1)
+    rounding = float(np.finfo(got.dtype).eps) * max(1.0, summed) * max(map(_largest, inputs), default=0.0)
+    tolerance = (1e-4 if got.dtype == np.float32 else 1e-9) * _largest(expected) + rounding
     return bool(np.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True))
+
+
+def _largest(array: np.ndarray) -> float:
+    """The largest finite magnitude."""
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.max()) if finite.size else 0.0

@@ -85,3 +85,8 @@ def test_what_cannot_be_checked() -> None:
         gn.check_gradients(X * W, [X], {X: np.ones((2, 2)), W: FEEDS[W]})
     with pytest.raises(gn.FeedError, match="needs an array for 'x'"):
         gn.check_gradients(X * W, [W], {W: FEEDS[W]})
+    with pytest.raises(gn.ArgumentError, match="wrt and feeds must be a list of nodes, and arrays by node"):
+        gn.check_gradients(X * W, W, FEEDS)  # type: ignore[arg-type]
+    named = gn.input("named", ("N",), "float64")
+    with pytest.raises(gn.FeedError, match=r"sizes that are numbers, got <.*'named'"):
+        gn.check_gradients(gn.exp(named), [named], {named: np.ones(3)})
