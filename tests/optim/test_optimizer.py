@@ -115,3 +115,11 @@ def test_mistakes_are_named(make, message):
 def test_arguments_that_are_not_supported_raise():
     with pytest.raises(TypeError):
         optim.Adam([gn.parameter([1.0])], maximize=True)
+
+
+def test_numpys_numbers_are_numbers():
+    p = gn.parameter([1.0], "p")
+    for lr in (np.float32(0.5), np.float64(0.5), optim.exponential(np.float32(0.5), np.float32(1.0))):
+        start = p.value
+        gn.compile([], None, optim.SGD([p], lr=lr).updates(gn.sum(p)))()
+        assert p.value == start - 0.5
