@@ -84,6 +84,9 @@ def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()
     parameter: the second goes on from the first's new value, as the calls of a PyTorch module do. Raises
     `ArgumentError` where a parameter would get two values, neither of which goes on from the other.
     """
+    if not isinstance(updates, (Node, Iterable)):
+        hint = "such as optimizer.updates(loss)"
+        raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, {hint}, got {updates!r}")
     wanted = [updates] if isinstance(updates, Node) else list(updates)
     for node in wanted:
         if not isinstance(node, Node) or not isinstance(node.op, Assign):

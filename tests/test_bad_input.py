@@ -65,6 +65,7 @@ DECLARED = {
     "groups": (lambda: nn.Conv2d(4, 6, 3, groups=3), gn.ArgumentError, "in_channels=4 must be divisible by groups=3"),
     "groups-op": (lambda: gn.conv2d(IMAGES, weights(6, 1, 3, 3), groups=3), gn.ShapeError, "groups=3 .* 4 input"),
     "groups-norm": (lambda: gn.group_norm(IMAGES, 3), gn.ArgumentError, "num_groups 3 must divide the 4 channels"),
+    "name": (lambda: gn.parameter(np.ones(2), 3), gn.ArgumentError, "a parameter's name must be .*, not 3"),
     "dtype": (lambda: gn.input("half", (2,), "float16"), gn.DtypeError, "input 'half': dtype float16 is not supported"),
     "dtype-labels": (lambda: gn.embedding(LOGITS, weights(3, 2)), gn.DtypeError, "embedding: .*integers, got float32"),
     "dtype-assigned": (

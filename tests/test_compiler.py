@@ -17,6 +17,9 @@ from graphnet import nn, optim
 from graphnet.compiler import collect_updates
 from graphnet.errors import ArgumentError
 from graphnet.graph import node as node_module
+from graphnet.ops.evaluate import evaluate
+from graphnet.ops.sources import Input
+from tests.test_schedule import random_graph
 from graphnet.ops.sources import with_updates
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
@@ -48,6 +51,12 @@ def test_a_missing_input_is_named_with_its_line():
     w = gn.parameter(np.zeros(2, np.float32), "w")
     with pytest.raises(ArgumentError, match="'why'"):
         gn.compile([x], x, gn.assign(w, y))
+
+
+@pytest.mark.parametrize("updates", [3, None, optim.SGD([gn.parameter(0.0)])])
+def test_updates_must_be_nodes(updates):
+    with pytest.raises(ArgumentError, match=r"by an optimizer, such as optimizer\.updates\(loss\), got "):
+        gn.compile([], None, updates)
 
 
 @pytest.mark.parametrize("update", [3, gn.constant(1.0), None])
@@ -212,6 +221,24 @@ def test_two_updates_of_a_layer_that_do_not_go_on_from_each_other():
     seen = [with_updates(x * k, gn.assign(w, x * k)) for k in (2.0, 3.0)]
     with pytest.raises(ArgumentError, match="'latest' would be assigned two different values"):
         gn.compile(x, seen)
+
+
+@pytest.mark.parametrize("mode", [m for m in MODES if "backend" not in m], ids=str)
+@pytest.mark.parametrize("seed", range(30))
+def test_random_updates_are_those_of_the_old_values(seed, mode):
+    """Graphs in which parameters become views, sums and products of each other, against one op after the other."""
+    graph = random_graph(seed)
+    feed = np.random.default_rng(seed).uniform(-1, 1, (4, 4)).astype(np.float32)
+    x = next((node for node in graph.nodes if isinstance(node.op, Input)), None) or gn.input("x", (4, 4))
+    targets = [assign.inputs[0] for assign in graph.updates]
+    for number, target in enumerate(targets):
+        target.set_value(np.random.default_rng(number).uniform(-1, 1, (4, 4)).astype(np.float32))
+    step = gn.compile(x, list(graph.outputs), graph.updates, **mode)
+    for _ in range(2):
+        wanted = evaluate([*graph.outputs, *graph.updates], {x: feed})
+        found = [*step(feed), *(target.value for target in targets)]
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(b).max()))
 
 
 # -- no option changes a result ----------------------------------------------------------------------------------------

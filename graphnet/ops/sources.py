@@ -203,6 +203,8 @@ def parameter(
     value: ArrayLike, name: str = "parameter", *, dtype: DtypeLike | None = None, requires_grad: bool = True
 ) -> Parameter:
     """A node with storage that starts as a copy of `value` and outlives the step."""
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"a parameter's name must be a non-empty string, not {name!r}")
     array = constant(value, dtype).op.attributes["value"].copy()
     node = Stored(Storage(name, array, requires_grad))()
     assert isinstance(node, Parameter)
