@@ -18,9 +18,8 @@ from graphnet.compiler import collect_updates
 from graphnet.errors import ArgumentError
 from graphnet.graph import node as node_module
 from graphnet.ops.evaluate import evaluate
-from graphnet.ops.sources import Input
-from tests.test_schedule import random_graph
 from graphnet.ops.sources import with_updates
+from tests.test_schedule import random_graph
 
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
@@ -229,7 +228,7 @@ def test_random_updates_are_those_of_the_old_values(seed, mode):
     """Graphs in which parameters become views, sums and products of each other, against one op after the other."""
     graph = random_graph(seed)
     feed = np.random.default_rng(seed).uniform(-1, 1, (4, 4)).astype(np.float32)
-    x = next((node for node in graph.nodes if isinstance(node.op, Input)), None) or gn.input("x", (4, 4))
+    x = gn.input("x", (4, 4))
     targets = [assign.inputs[0] for assign in graph.updates]
     for number, target in enumerate(targets):
         target.set_value(np.random.default_rng(number).uniform(-1, 1, (4, 4)).astype(np.float32))
