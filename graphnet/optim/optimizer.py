@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -128,7 +127,7 @@ class Optimizer(ABC):
 
 def check_number(name: str, argument: str, value: object, below: float = math.inf) -> float:
     """`value` as a float in [0, below). Raises `ArgumentError`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < below:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)) or not 0 <= value < below:
         wanted = ">= 0" if below == math.inf else f"in [0, {below:g})"
         raise ArgumentError(f"{name}: {argument} must be a number {wanted}, got {value!r}")
     return float(value)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
+
+import numpy as np
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
@@ -119,7 +120,7 @@ def linear_warmup(lr: float | Schedule, steps: int, start_factor: float = 1 / 3)
 
 
 def _check_rate(name: str, lr: float) -> None:
-    if isinstance(lr, bool) or not isinstance(lr, Real) or not 0 <= lr < math.inf:
+    if isinstance(lr, bool) or not isinstance(lr, (int, float, np.floating)) or not 0 <= lr < math.inf:
         raise ArgumentError(f"{name}: a learning rate must be a number >= 0, got {lr!r}")
 
 
