@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from graphnet import config
 from graphnet.backend.registry import get_backend
@@ -84,13 +85,7 @@ def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()
     parameter: the second goes on from the first's new value, as the calls of a PyTorch module do. Raises
     `ArgumentError` where a parameter would get two values, neither of which goes on from the other.
     """
-    if not isinstance(updates, (Node, Iterable)):
-        hint = "such as optimizer.updates(loss)"
-        raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, {hint}, got {updates!r}")
-    wanted = [updates] if isinstance(updates, Node) else list(updates)
-    for node in wanted:
-        if not isinstance(node, Node) or not isinstance(node.op, Assign):
-            raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, got {node!r}")
+    wanted = _checked_updates(updates)
     nodes = topological([*outputs, *wanted])
     pure = rebuild(nodes, _without_updates)
     given: dict[Node, list[Node]] = {}  # to each parameter, assign nodes with different values
@@ -109,6 +104,17 @@ def collect_updates(outputs: Sequence[Node], updates: Node | Iterable[Node] = ()
     firsts = [first for first, *_ in given.values()]
     assigns = rebuild(firsts, lambda node, _: Assign()(node.inputs[0], values[node.inputs[0]]))
     return Graph(tuple(pure[node] for node in outputs), tuple(assigns.values()))
+
+
+def _checked_updates(updates: Any) -> list[Node]:
+    if not isinstance(updates, Iterable):
+        hint = "such as optimizer.updates(loss)"
+        raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, {hint}, got {updates!r}")
+    wanted = [updates] if isinstance(updates, Node) else list(updates)
+    for node in wanted:
+        if not isinstance(node, Node) or not isinstance(node.op, Assign):
+            raise ArgumentError(f"updates must be nodes made with gn.assign or by an optimizer, got {node!r}")
+    return wanted
 
 
 def _going_on(value: Node, target: Node, earlier: Node) -> Node:
