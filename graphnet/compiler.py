@@ -21,6 +21,7 @@ from graphnet.lower import lower
 from graphnet.memory import plan_memory
 from graphnet.ops.sources import Assign, Input, WithUpdates
 from graphnet.program import Program
+from graphnet.rewrite.check import check_pass
 from graphnet.rewrite.driver import Log
 from graphnet.rewrite.pipeline import apply_pipeline
 from graphnet.schedule import schedule
@@ -67,6 +68,9 @@ def compile(
         declared = graph.bind(sizes)
         log = Log()
         rewritten = apply_pipeline(declared, chosen.rules, log, optimize=rewrite, fast_math=fast_math)
+        if (config.check() if check is None else check) >= 1:
+            for name, before, after in log.passes:
+                check_pass(name, before, after)
         order = schedule(rewritten)
         plan = plan_memory(order, reuse=reuse)
         verify_plan(plan)

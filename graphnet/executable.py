@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ _Sizes: TypeAlias = "tuple[tuple[str, int], ...]"
 Specialize: TypeAlias = "Callable[[Mapping[str, int]], Program]"
 Outputs: TypeAlias = "Node | Sequence[Node] | Mapping[Any, Node] | None"
 
+_DEBUG_RUNS = 5  # for the time of each step that GRAPHNET_DEBUG=2 shows
 _MOST_PROGRAMS = 32  # sizes kept compiled at once; each holds an arena, so the least recently used goes first
 
 
@@ -52,6 +54,8 @@ class Executable:
         with self._lock:
             known = self._by_shapes.get(tuple([array.shape for array in feeds]))
             program = self._program(feeds) if known is None else self._used(known)
+            if known is None and config.debug() >= 2:
+                print(Profile(program.schedule.steps, program.profile(feeds, _DEBUG_RUNS)), file=sys.stderr)
             check = config.check() if self._check is None else self._check
             results = program.run_checked(feeds) if check >= 2 else program.run(feeds)
         return self._structured(results)
