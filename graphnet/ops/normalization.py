@@ -62,7 +62,7 @@ class Standardize(Op):
 
 
 def batch_norm(
-    x: NodeLike,
+    input: NodeLike,
     running_mean: NodeLike | None,
     running_var: NodeLike | None,
     weight: NodeLike | None = None,
@@ -71,14 +71,14 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Node:
-    """Each channel of x, (N, C, ...), normalized over all else, times weight plus bias, all four being (C,).
+    """Each channel of the input, (N, C, ...), normalized over all else, times weight plus bias, all four being (C,).
 
     In training the statistics are the batch's, and the result brings assignments: running <- (1 - momentum) running +
     momentum batch, the variance being the unbiased one. Otherwise they are the running ones. Arguments and defaults
     are those of `torch.nn.functional.batch_norm`. Raises `ShapeError`, also for one value per channel in training;
     `ArgumentError` where running statistics are missing, or are no parameters in training.
     """
-    node = _batch(x, "batch_norm")
+    node = _batch(input, "batch_norm")
     channels = (node.shape[1],)
     if (running_mean is None) != (running_var is None):
         raise ArgumentError("batch_norm: running_mean and running_var must be given together")
@@ -105,17 +105,17 @@ def batch_norm(
 
 
 def layer_norm(
-    x: NodeLike,
+    input: NodeLike,
     normalized_shape: int | Sequence[object],
     weight: NodeLike | None = None,
     bias: NodeLike | None = None,
     eps: float = 1e-5,
 ) -> Node:
-    """x normalized over its last axes, whose sizes are `normalized_shape`, times weight plus bias of that shape.
+    """The input normalized over its last axes, `normalized_shape`, times weight plus bias of that shape.
 
     Arguments and defaults are those of `torch.nn.functional.layer_norm`. Raises `ShapeError` where shapes differ.
     """
-    node = as_node(x)
+    node = as_node(input)
     sizes = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
     shape = tuple(as_size(size) for size in sizes)
     if not shape or node.shape[-len(shape) :] != shape:
@@ -127,18 +127,18 @@ def layer_norm(
 
 
 def group_norm(
-    x: NodeLike,
+    input: NodeLike,
     num_groups: int,
     weight: NodeLike | None = None,
     bias: NodeLike | None = None,
     eps: float = 1e-5,
 ) -> Node:
-    """Each of `num_groups` groups of channels of x, (N, C, ...), normalized per example; then weight and bias, (C,).
+    """Each of `num_groups` groups of channels, of (N, C, ...), normalized per example; then weight and bias, (C,).
 
     Wu and He, 2018. Arguments and defaults are those of `torch.nn.functional.group_norm`. Raises `ArgumentError`
     where the groups do not divide the channels.
     """
-    node = _batch(x, "group_norm")
+    node = _batch(input, "group_norm")
     channels = node.shape[1]
     if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1 or channels % num_groups != 0:
         raise ArgumentError(f"group_norm: num_groups {num_groups!r} must divide the {channels} channels of {node.type}")
@@ -148,7 +148,7 @@ def group_norm(
 
 
 def instance_norm(
-    x: NodeLike,
+    input: NodeLike,
     running_mean: NodeLike | None = None,
     running_var: NodeLike | None = None,
     weight: NodeLike | None = None,
@@ -157,13 +157,13 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Node:
-    """Each channel of each example of x, (N, C, ...), normalized; then weight and bias, (C,). Ulyanov et al., 2016.
+    """Each channel of each example, (N, C, ...), normalized; then weight and bias, (C,). Ulyanov et al., 2016.
 
     The running statistics, where given, move towards the mean over the batch of the examples' statistics; they
     normalize instead where `use_input_stats` is False. Arguments and defaults are those of
     `torch.nn.functional.instance_norm`. Raises `ShapeError`, also for one value per channel.
     """
-    node = _batch(x, "instance_norm")
+    node = _batch(input, "instance_norm")
     if not use_input_stats:
         return batch_norm(node, running_mean, running_var, weight, bias, False, momentum, eps)
     if (running_mean is None) != (running_var is None):
