@@ -10,7 +10,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from graphnet.graph.node import Op
-from graphnet.ops.fused import Fused, bound
+from graphnet.ops.fused import bound
+from graphnet.ops.unrolled import Unrolled
 from graphnet.rewrite.driver import Rule
 
 Kernel: TypeAlias = "Callable[[], object]"
@@ -42,4 +43,4 @@ class Calls:
 
 def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
     """The op's own `compute`, bound to its arrays."""
-    return Calls(op.calls(out, inputs, work[0])) if isinstance(op, Fused) else bound(op, out, inputs, work)
+    return Calls(op.calls(out, inputs, work)) if isinstance(op, Unrolled) else bound(op, out, inputs, work)

@@ -22,6 +22,8 @@ from graphnet.ops.pooling import (
     MaxPool2d,
     MaxPool2dGather,
     MaxPool2dGradient,
+    MaxPool2dPlaces,
+    MaxPooling,
 )
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample, adaptive_windows
 from graphnet.rewrite.driver import Rule
@@ -156,27 +158,51 @@ def max_pool2d(op: MaxPool2d, out: np.ndarray, x: np.ndarray) -> None:
             out[image][h, v] = np.nan if any(value != value for value in values) else max(values, default=lowest)
 
 
-@computes(MaxPool2dGradient)
-def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> None:
-    """dx at the first maximum of each window += the window's dy."""
+@computes(MaxPool2dPlaces)
+def max_pool2d_places(op: MaxPool2dPlaces, out: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+    """Where each window has its maximum first, counted down from the first position; 0 if it has a NaN."""
     for image in np.ndindex(out.shape[:2]):
-        pixels, gradients = x[image].tolist(), dy[image].tolist()
-        total = _zeros(x[image].shape)
+        pixels = x[image].tolist()
+        for h, v in np.ndindex(out[image].shape):
+            seen = [
+                (pixels[row][column], place)
+                for place in range(op.kernel[0] * op.kernel[1], 0, -1)
+                for row, column in _at_place(op, h, v, place, x[image].shape)
+            ]
+            has_nan = any(value != value for value, _ in seen)
+            out[image][h, v] = 0 if has_nan else max(seen, key=lambda pair: pair[0], default=(0.0, 0))[1]
+
+
+@computes(MaxPool2dGradient)
+def max_pool2d_gradient(op: MaxPool2dGradient, out: np.ndarray, places: np.ndarray, dy: np.ndarray) -> None:
+    """dx at the place of each window += the window's dy."""
+    for image in np.ndindex(out.shape[:2]):
+        gradients, total = dy[image].tolist(), _zeros(out[image].shape)
         for h, v in np.ndindex(dy[image].shape):
-            place = _first_maximum(op, h, v, pixels, x[image].shape)
-            if place is not None:
-                total[place[0]][place[1]] += gradients[h][v]
+            for row, column in _at_place(op, h, v, int(places[image][h, v]), out[image].shape):
+                total[row][column] += gradients[h][v]
         out[image][...] = total
 
 
 @computes(MaxPool2dGather)
-def max_pool2d_gather(op: MaxPool2dGather, out: np.ndarray, x: np.ndarray, y: np.ndarray, values: np.ndarray) -> None:
-    """The element of `values` at the first maximum of each window."""
+def max_pool2d_gather(op: MaxPool2dGather, out: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
+    """The element of `values` at the place of each window."""
     for image in np.ndindex(out.shape[:2]):
-        pixels, chosen = x[image].tolist(), values[image].tolist()
+        chosen = values[image].tolist()
         for h, v in np.ndindex(out[image].shape):
-            place = _first_maximum(op, h, v, pixels, x[image].shape)
-            out[image][h, v] = 0.0 if place is None else chosen[place[0]][place[1]]
+            out[image][h, v] = 0.0
+            for row, column in _at_place(op, h, v, int(places[image][h, v]), values[image].shape):
+                out[image][h, v] = chosen[row][column]
+
+
+def _at_place(op: MaxPooling, h: int, v: int, place: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The row and column that window (h, v) has at `place`, if it has one and that is inside the image."""
+    if place == 0:
+        return []
+    i, j = divmod(op.kernel[0] * op.kernel[1] - place, op.kernel[1])
+    row = h * op.stride[0] + i * op.dilation[0] - op.padding[0][0]
+    column = v * op.stride[1] + j * op.dilation[1] - op.padding[1][0]
+    return [(row, column)] if 0 <= row < shape[0] and 0 <= column < shape[1] else []
 
 
 @computes(AvgPool2d)
@@ -209,19 +235,6 @@ def _window(op: Any, h: int, v: int, shape: tuple[int, ...]) -> Iterator[tuple[i
             column = v * op.stride[1] + j * right - op.padding[1][0]
             if 0 <= row < shape[0] and 0 <= column < shape[1]:
                 yield row, column
-
-
-def _first_maximum(
-    op: Any, h: int, v: int, pixels: list[list[float]], shape: tuple[int, ...]
-) -> tuple[int, int] | None:
-    """Where window (h, v) has its maximum first; nowhere if it has a NaN."""
-    place = None
-    for row, column in _window(op, h, v, shape):
-        if pixels[row][column] != pixels[row][column]:
-            return None
-        if place is None or pixels[row][column] > pixels[place[0]][place[1]]:
-            place = row, column
-    return place
 
 
 def _divisor(op: AveragePooling, h: int, v: int, shape: tuple[int, ...]) -> int:

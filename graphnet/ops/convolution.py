@@ -24,11 +24,11 @@ from graphnet.ops.windows import (
     Sides,
     Sizes,
     Window,
-    add_windows,
+    adding_windows,
     expect_axes,
     expect_floats,
     pair,
-    place,
+    placing,
     sides,
 )
 
@@ -75,7 +75,8 @@ class Convolution(Op):
 
     def _fill_columns(self, columns: np.ndarray, x: np.ndarray, padded: np.ndarray) -> np.ndarray:
         """The windows of x as one matrix for each group; see `Im2col` for why this way round."""
-        place(padded, x.transpose(1, 2, 3, 0), self.padding)
+        for call in placing(padded, x.transpose(1, 2, 3, 0), self.padding):
+            call()
         np.copyto(columns, self._window(columns.shape[1:3]).view(padded, columns.shape[3:5]))
         return self._grouped(columns, columns.shape[0] * columns.shape[1] * columns.shape[2])
 
@@ -142,7 +143,8 @@ class Conv2dInputGradient(Convolution):
         matrix = self._grouped(columns, columns.shape[0] * columns.shape[1] * columns.shape[2])
         transposed = self._grouped(weights, len(w)).swapaxes(1, 2)
         np.matmul(transposed, self._grouped(images, len(images)), out=matrix)
-        add_windows(total, columns, self._window(w.shape[2:]))
+        for call in adding_windows(total, columns, self._window(w.shape[2:])):
+            call()
         np.copyto(out, total.transpose(3, 0, 1, 2))
 
 

@@ -14,6 +14,7 @@ from graphnet.graph.layout import axis_order, in_order, same_places
 from graphnet.graph.node import Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.elementwise import is_plain_ufunc
+from graphnet.ops.unrolled import Call, Unrolled
 
 # Elements. Adam on 8 M weights, 12 ufuncs, takes 0.6 of the time in such tiles, on 0.4 M (which the last-level cache
 # holds) the same time; tiles a quarter as large lose it again to the calls, which cost NumPy about a microsecond each.
@@ -21,11 +22,10 @@ TILE = 65_536
 _ALIGNMENT = 64  # bytes
 
 Part: TypeAlias = "tuple[Op, tuple[int, ...]]"
-Call: TypeAlias = "Callable[[], object]"
 Tile: TypeAlias = "tuple[slice, ...]"
 
 
-class Fused(Op):
+class Fused(Unrolled):
     """What `parts` compute one after the other. Rewriting makes it after differentiation, so it has no gradient.
 
     A part is an elementwise op and the numbers of its operands: number i < arity is input i, number arity + k is the
@@ -61,12 +61,9 @@ class Fused(Op):
         elements = min(TILE, self.infer(*types).static_size)
         return (TensorType(np.dtype("uint8"), (_Scratch(self, [t.dtype for t in types], elements).nbytes,)),)
 
-    def compute(self, out: np.ndarray, *inputs: np.ndarray, work: tuple[np.ndarray, ...]) -> None:
-        for call in self.calls(out, inputs, work[0]):
-            call()
-
-    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], memory: np.ndarray) -> list[Call]:
-        """The step as calls without arguments, in order: for each tile, each part. `memory` is the workspace."""
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], work: Sequence[np.ndarray]) -> list[Call]:
+        """For each tile, each part."""
+        (memory,) = work
         scratch = _Scratch(self, [x.dtype for x in inputs], min(TILE, out.size), self._taken_over(out, inputs))
         order = axis_order(out)
         found: list[Call] = []
@@ -80,11 +77,11 @@ class Fused(Op):
                     result = target
                 else:
                     result = in_order(_bytes(memory, offset, target.size, scratch.dtypes[number]), target.shape, order)
-                work = [
+                part_work = [
                     in_order(_bytes(memory, place, t.static_size, t.dtype), t.static_shape, order)
                     for place, t in zip(scratch.work[number], op.workspace(*map(_type, of)), strict=True)
                 ]
-                found.append(bound(op, result, of, tuple(work)))
+                found.append(bound(op, result, of, tuple(part_work)))
                 values.append(result)
         return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,9 +16,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.dims import Size, product
-from graphnet.graph.node import Node, Op
+from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.ops.shaping import shape_text
+from graphnet.ops.unrolled import Call, Unrolled
 
 Pair: TypeAlias = tuple[int, int]
 Sizes: TypeAlias = tuple[Size, ...]
@@ -127,27 +128,28 @@ def _visible(start: int, size: int, count: int, stride: int) -> tuple[slice, sli
     return slice(first, stop), slice(first * stride + start, (stop - 1) * stride + start + 1, stride)
 
 
-def place(target: np.ndarray, x: np.ndarray, padding: Sides) -> None:
-    """Fill `target` with x, of shape (C, H, W, N), and `padding` zeros around its axes 1 and 2."""
-    if padding != NO_PADDING:
-        target.fill(0)
+def placing(target: np.ndarray, x: np.ndarray, padding: Sides) -> list[Call]:
+    """What fills `target` with x, of shape (C, H, W, N), and `padding` zeros around its axes 1 and 2."""
     inner: list[slice] = []
     outer: list[slice] = []
     for size, (before, after) in zip(x.shape[1:3], padding, strict=True):
         inner.append(slice(max(0, -before), size + min(0, after)))
         outer.append(slice(max(0, before), max(0, before) + inner[-1].stop - inner[-1].start))
-    np.copyto(target[:, outer[0], outer[1]], x[:, inner[0], inner[1]])
+    copied = partial(np.copyto, target[:, outer[0], outer[1]], x[:, inner[0], inner[1]])
+    return [copied] if padding == NO_PADDING else [partial(target.fill, 0), copied]
 
 
-def add_windows(total: np.ndarray, columns: np.ndarray, window: Window) -> None:
-    """total[:, h, w] = the sum of what the windows have there; `columns` is (C, *kernel, *counts, N)."""
-    total.fill(0)
+def adding_windows(total: np.ndarray, columns: np.ndarray, window: Window) -> list[Call]:
+    """What makes total[:, h, w] the sum of what the windows have there; `columns` is (C, *kernel, *counts, N)."""
+    calls: list[Call] = [partial(total.fill, 0)]
     for offset in window.offsets(total.shape[1:3], columns.shape[3:5]):
         seen = total[:, offset.input_rows, offset.input_columns]
-        np.add(seen, columns[:, offset.i, offset.j, offset.rows, offset.columns], out=seen)
+        given = columns[:, offset.i, offset.j, offset.rows, offset.columns]
+        calls.append(partial(np.add, seen, given, out=seen))
+    return calls
 
 
-class Im2col(Op):
+class Im2col(Unrolled):
     """The windows of x, (C, H, W, N), as columns of a matrix: (C * kernel size, windows * N).
 
     columns[(c, i, j), (h, w, n)] = x[c, h * stride + i * dilation - top, w * stride + j * dilation - left, n]
@@ -185,16 +187,16 @@ class Im2col(Op):
             return ()
         return (x.with_shape((x.shape[0], *self.window.padded(x.shape[1:3]), x.shape[3])),)
 
-    def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...] = ()) -> None:
-        if work:
-            place(work[0], x, self.padding)
-            x = work[0]
-        counts = Window(self.kernel, self.stride, NO_PADDING, self.dilation).counts(x.shape[1:3])
-        windows = self.window.view(x, counts)  # type: ignore[arg-type]
-        np.copyto(np.reshape(out, windows.shape, copy=False), windows)
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], work: Sequence[np.ndarray]) -> list[Call]:
+        (x,) = inputs
+        calls = placing(work[0], x, self.padding) if work else []
+        padded = work[0] if work else x
+        counts = Window(self.kernel, self.stride, NO_PADDING, self.dilation).counts(padded.shape[1:3])
+        windows = self.window.view(padded, counts)  # type: ignore[arg-type]
+        return [*calls, partial(np.copyto, np.reshape(out, windows.shape, copy=False), windows)]
 
 
-class Col2im(Op):
+class Col2im(Unrolled):
     """The adjoint of `Im2col`: an element of the image, of `shape` (C, H, W, N), is the sum of its columns' entries."""
 
     kernel: Pair
@@ -218,9 +220,9 @@ class Col2im(Op):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [Im2col(self.kernel, self.stride, self.padding, self.dilation)(dy)]
 
-    def compute(self, out: np.ndarray, columns: np.ndarray) -> None:
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], work: Sequence[np.ndarray]) -> list[Call]:
         shape = (out.shape[0], *self.kernel, *self.window.counts(out.shape[1:3]), out.shape[3])
-        add_windows(out, np.reshape(columns, shape, copy=False), self.window)
+        return adding_windows(out, np.reshape(inputs[0], shape, copy=False), self.window)
 
 
 # -- what a user writes, made canonical -----------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def test_the_tile_of_the_result_spares_scratch() -> None:
     op = Fused(4, ((Square(), (0,)), (Multiply(), (1, 4)), (Multiply(), (2, 3)), (Add(), (6, 5))))
     g, v = np.ones(8, np.float32), np.ones(8, np.float32)
     b, c = np.array(0.9, np.float32), np.array(0.1, np.float32)
-    memory = scratch_for(op, [g, c, b, v])[0]
+    memory = scratch_for(op, [g, c, b, v])
     outs = [call.keywords["out"] for call in op.calls(v, [g, c, b, v], memory)]  # type: ignore[attr-defined]
     assert [np.shares_memory(out, v) for out in outs] == [False, False, True, True]
 

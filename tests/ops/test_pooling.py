@@ -10,7 +10,14 @@ import pytest
 import graphnet as gn
 from graphnet.graph.types import type_of
 from graphnet.ops.evaluate import apply_op, evaluate
-from graphnet.ops.pooling import AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGather, MaxPool2dGradient
+from graphnet.ops.pooling import (
+    AvgPool2d,
+    AvgPool2dGradient,
+    MaxPool2d,
+    MaxPool2dGather,
+    MaxPool2dGradient,
+    MaxPool2dPlaces,
+)
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 
 X = gn.input("x", (1, 2, 6, 6))
@@ -77,10 +84,28 @@ def test_a_tie_gives_everything_to_the_first_maximum() -> None:
 
 
 def test_an_infinite_gradient_stays_where_it_belongs() -> None:
-    op = MaxPool2dGradient((2, 2), (2, 2), ((0, 0), (0, 0)), False, (1, 1))
+    geometry = ((2, 2), (2, 2), ((0, 0), (0, 0)), False, (1, 1))
     x = np.array([[[[1.0, 2.0], [3.0, 0.0]]]])
-    found = apply_op(op, x, np.array([[[[3.0]]]]), np.array([[[[np.inf]]]]))
+    places = apply_op(MaxPool2dPlaces(*geometry), x, np.array([[[[3.0]]]]))
+    assert places.dtype == np.uint8 and places.tolist() == [[[[2]]]]  # counted down from 4: the third position
+    found = apply_op(MaxPool2dGradient(*geometry, (2, 2)), places, np.array([[[[np.inf]]]]))
     assert found.tolist() == [[[[0.0, 0.0], [np.inf, 0.0]]]]
+
+
+def test_windows_of_more_than_255_elements_have_wider_places() -> None:
+    x = gn.input("x", (1, 1, 20, 20), "float64")
+    (gradient,) = gn.gradients(gn.sum(gn.max_pool2d(x, 20)), [x])
+    assert gradient.inputs[0].dtype == np.uint16
+    values = np.zeros((1, 1, 20, 20))
+    values[0, 0, 19, 18] = 1.0
+    assert np.argwhere(evaluate([gradient], {x: values})[0]).tolist() == [[0, 0, 19, 18]]
+
+
+def test_a_window_with_a_nan_passes_no_gradient() -> None:
+    x = gn.input("x", (1, 1, 2, 4), "float64")
+    (gradient,) = gn.gradients(gn.sum(gn.max_pool2d(x, 2)), [x])
+    values = np.array([[[[np.nan, 1.0, 0.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]])
+    assert evaluate([gradient], {x: values})[0].tolist() == [[[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]]
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (2, 3, 0)])
@@ -88,10 +113,12 @@ def test_the_batch_may_lie_last_in_memory(kernel: int, stride: int, padding: int
     geometry = ((kernel, kernel), (stride, stride), ((padding, padding), (padding, padding)), False)
     x = np.random.default_rng(0).random((3, 2, 7, 8))
     highest = apply_op(MaxPool2d(*geometry, (1, 1)), x)
+    places = apply_op(MaxPool2dPlaces(*geometry, (1, 1)), x, highest)
     for op, inputs in (
         (MaxPool2d(*geometry, (1, 1)), (x,)),
-        (MaxPool2dGradient(*geometry, (1, 1)), (x, highest, np.sin(highest))),
-        (MaxPool2dGather(*geometry, (1, 1)), (x, highest, np.cos(x))),
+        (MaxPool2dPlaces(*geometry, (1, 1)), (x, highest)),
+        (MaxPool2dGradient(*geometry, (1, 1), (7, 8)), (places, np.sin(highest))),
+        (MaxPool2dGather(*geometry, (1, 1)), (places, np.cos(x))),
         (AvgPool2d(*geometry, False, None), (x,)),
         (AvgPool2dGradient(*geometry, False, None, (7, 8)), (highest,)),
         (AdaptiveAvgPool2d((3, 5)), (x,)),
@@ -99,7 +126,8 @@ def test_the_batch_may_lie_last_in_memory(kernel: int, stride: int, padding: int
         (Upsample((2, 3)), (x,)),
     ):
         expected = apply_op(op, *inputs)
-        out, *moved = (a.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) for a in (expected * np.nan, *inputs))
+        garbage = np.full_like(expected, 99)
+        out, *moved = (a.transpose(1, 2, 3, 0).copy().transpose(3, 0, 1, 2) for a in (garbage, *inputs))
         work = tuple(np.empty(t.static_shape, t.dtype) for t in op.workspace(*map(type_of, moved)))
         op.compute(out, *moved, **({"work": work} if work else {}))
         np.testing.assert_allclose(out, expected, rtol=1e-15, err_msg=repr(op))

@@ -8,12 +8,13 @@ import pytest
 import graphnet as gn
 from graphnet.graph.node import Node
 from graphnet.ops.activations import Relu, ReluGradient
-from graphnet.ops.pooling import MaxPool2d, MaxPool2dGradient
+from graphnet.ops.pooling import MaxPool2d, MaxPool2dGradient, MaxPool2dPlaces
 from graphnet.rewrite import pooling
 from tests.rewrite.row import Row, check
 
 POOL = MaxPool2d((2, 2), (2, 2), ((0, 0), (0, 0)), False, (1, 1))
-SPREAD = MaxPool2dGradient(**POOL.attributes)
+PLACES = MaxPool2dPlaces(**POOL.attributes)
+SPREAD = MaxPool2dGradient(**POOL.attributes, size=(4, 4))
 RELU, MASK = Relu(), ReluGradient()
 IMAGE = ((2, 3, 4, 4),)
 IMAGE_AND_GRADIENT = ((2, 3, 4, 4), (2, 3, 2, 2))
@@ -21,11 +22,11 @@ IMAGE_AND_GRADIENT = ((2, 3, 4, 4), (2, 3, 2, 2))
 
 def _spread_of_relu(x: Node, dy: Node) -> Node:
     pooled = RELU(POOL(x))
-    return SPREAD(RELU(x), pooled, MASK(pooled, dy))
+    return SPREAD(PLACES(RELU(x), pooled), MASK(pooled, dy))
 
 
 def _spread(x: Node, dy: Node) -> Node:
-    return SPREAD(x, POOL(x), MASK(RELU(POOL(x)), dy))
+    return SPREAD(PLACES(x, POOL(x)), MASK(RELU(POOL(x)), dy))
 
 
 ROWS = [
@@ -33,14 +34,14 @@ ROWS = [
     Row(pooling.pool_before_relu, lambda x: POOL(gn.tanh(x)), None, shapes=IMAGE),
     Row(
         pooling.relu_gradient_before_spreading,
-        lambda y, dy: MASK(y, SPREAD(y, POOL(y), dy)),
-        lambda y, dy: SPREAD(y, POOL(y), MASK(POOL(y), dy)),
+        lambda y, dy: MASK(y, SPREAD(PLACES(y, POOL(y)), dy)),
+        lambda y, dy: SPREAD(PLACES(y, POOL(y)), MASK(POOL(y), dy)),
         inputs=2,
         shapes=IMAGE_AND_GRADIENT,
     ),
     Row(
         pooling.relu_gradient_before_spreading,
-        lambda y, dy: MASK(gn.tanh(y), SPREAD(y, POOL(y), dy)),
+        lambda y, dy: MASK(gn.tanh(y), SPREAD(PLACES(y, POOL(y)), dy)),
         None,
         inputs=2,
         shapes=IMAGE_AND_GRADIENT,
@@ -48,7 +49,7 @@ ROWS = [
     Row(pooling.spread_past_relu, _spread_of_relu, _spread, inputs=2, shapes=IMAGE_AND_GRADIENT),
     Row(
         pooling.spread_past_relu,
-        lambda x, dy: SPREAD(RELU(x), RELU(POOL(x)), dy),  # nothing says that closed windows give nothing away
+        lambda x, dy: SPREAD(PLACES(RELU(x), RELU(POOL(x))), dy),  # nothing says that closed windows give nothing away
         None,
         inputs=2,
         shapes=IMAGE_AND_GRADIENT,
