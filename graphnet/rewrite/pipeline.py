@@ -24,7 +24,7 @@ PIPELINE: list[tuple[str, list[Rule]]] = [
     ("decompose", [*DECOMPOSE, *FOLD_NORMALIZATION]),
     ("simplify", SIMPLIFY),
     ("pool early", POOLING),
-    ("turn products", PRODUCTS),
+    ("turn products", [*PRODUCTS, *MERGING]),
 ]
 
 

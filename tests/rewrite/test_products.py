@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import graphnet as gn
@@ -11,6 +12,7 @@ from graphnet.rewrite.driver import rewrite
 from tests.rewrite.row import Row, check
 
 TWO, BATCH = ((2, 5), (5, 4)), ((3, 2, 5), (3, 5, 4))
+WEIGHT = gn.parameter(np.ones((4, 5)), "weight")
 turned = products.transpose_of_product
 
 ROWS = [
@@ -22,16 +24,11 @@ ROWS = [
         inputs=2,
         shapes=BATCH,
     ),
-    Row(
-        products.turn_flat_product,
-        lambda a, b: a @ b,
-        lambda a, b: (b.T @ a.T).T,
-        inputs=2,
-        shapes=TWO,
-    ),
-    Row(products.turn_flat_product, lambda a, b: b.T @ a.T, None, inputs=2, shapes=TWO),
-    Row(products.turn_flat_product, lambda a, b: a.T @ b, None, inputs=2, shapes=((5, 2), (5, 4))),
-    Row(products.turn_flat_product, lambda a, b: a @ b, None, inputs=2, shapes=BATCH),
+    Row(turned, lambda b: (WEIGHT @ b).T, None, shapes=((5, 2),)),
+    Row(products.turn_flat_product, lambda a: a @ WEIGHT, lambda a: (WEIGHT.T @ a.T).T, shapes=((2, 4),)),
+    Row(products.turn_flat_product, lambda a: a @ WEIGHT, None, shapes=((6, 4),)),
+    Row(products.turn_flat_product, lambda a, b: a @ b, None, inputs=2, shapes=TWO),
+    Row(products.turn_flat_product, lambda a: a @ gn.expand_dims(WEIGHT, 0), None, shapes=((3, 2, 4),)),
     Row(turned, lambda a, b: gn.transpose(a @ b, (1, 0, 2)), None, inputs=2, shapes=BATCH),
     Row(turned, lambda a, b: (a @ b).T @ gn.exp(a @ b), None, inputs=2, shapes=TWO),
 ]
