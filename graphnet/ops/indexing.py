@@ -6,7 +6,7 @@ Indices are checked when run: a `DataError` names the value, the range allowed, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shap
 from graphnet.ops.shaping import broadcast_to, cast, operands, shape_text
 from graphnet.ops.slicing import getitem
 from graphnet.ops.sources import NodeLike, as_node
+from graphnet.ops.unrolled import Call
 
 _INT64 = np.dtype("int64")
 _CHUNK = 1 << 16
@@ -197,14 +198,23 @@ def check_range(
 
 def flat_places(places: np.ndarray, indices: np.ndarray, shape: Sequence[int], axis: int) -> None:
     """Fill `places` with where a row-major array of `shape` holds the element that each index picks along `axis`."""
+    for call in finding_places(places, indices, shape, axis):
+        call()
+
+
+def finding_places(places: np.ndarray, indices: np.ndarray, shape: Sequence[int], axis: int) -> list[Call]:
+    """`flat_places` as calls."""
     ndim = len(shape)
     strides = [_count(shape[place + 1 :]) for place in range(ndim)]
-    np.remainder(indices, shape[axis], out=places)
-    np.multiply(places, strides[axis], out=places)
+    calls: list[Call] = [
+        partial(np.remainder, indices, shape[axis], out=places),
+        partial(np.multiply, places, strides[axis], out=places),
+    ]
     for place in range(ndim):
         if place != axis:
-            steps = _ramp(places.shape[place], strides[place])
-            np.add(places, steps.reshape(-1, *[1] * (ndim - 1 - place)), out=places)
+            steps = _ramp(places.shape[place], strides[place]).reshape(-1, *[1] * (ndim - 1 - place))
+            calls.append(partial(np.add, places, steps, out=places))
+    return calls
 
 
 @lru_cache(maxsize=64)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from graphnet.errors import DtypeError, ShapeError
-from graphnet.graph.node import Node, Op
+from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.ops.comparison import keep, not_equal
-from graphnet.ops.indexing import check_range, flat_places
+from graphnet.ops.indexing import check_range, finding_places
 from graphnet.ops.layout import expand_dims
 from graphnet.ops.reductions import softmax
 from graphnet.ops.shaping import shape_text
 from graphnet.ops.shaping import sum as sum_of
+from graphnet.ops.unrolled import Call, Unrolled
 
 
-class LabelOp(Op):
+class LabelOp(Unrolled):
     """An op on logits x, (N, C, ...), and int64 labels, (N, ...), that are in [0, C) or `ignore_index`.
 
     `label_smoothing` e makes a target of 1 - e + e/C for the label and of e/C for each other class.
@@ -57,25 +59,30 @@ class SoftmaxCrossEntropy(LabelOp):
     def workspace(self, x: TensorType, labels: TensorType) -> tuple[TensorType, ...]:
         return (x, _row(x), labels, labels.with_dtype("bool"))
 
-    def compute(self, out: np.ndarray, x: np.ndarray, labels: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        self.checked(x, labels)
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], work: Sequence[np.ndarray]) -> list[Call]:
+        x, labels = inputs
         shifted, row, places, ignored = work
         loss = out[:, None]
-        np.maximum.reduce(x, axis=1, out=row, keepdims=True, initial=-np.inf)
-        np.subtract(x, row, shifted)
-        _label_places(places, labels, shifted.shape)
-        np.take(shifted.reshape(-1), places, out=out, mode="clip")
-        np.multiply(out, self.label_smoothing - 1, out)
-        if self.label_smoothing:
-            np.add.reduce(shifted, axis=1, out=row, keepdims=True)
-            np.multiply(row, self.label_smoothing / x.shape[1], row)
-            np.subtract(loss, row, loss)
-        np.exp(shifted, shifted)
-        np.add.reduce(shifted, axis=1, out=row, keepdims=True)
-        np.log(row, row)
-        np.add(loss, row, loss)
-        np.equal(labels, self.ignore_index, ignored)
-        np.copyto(out, 0, where=ignored)
+        smoothed: list[Call] = [
+            partial(np.add.reduce, shifted, axis=1, out=row, keepdims=True),
+            partial(np.multiply, row, self.label_smoothing / x.shape[1], out=row),
+            partial(np.subtract, loss, row, out=loss),
+        ]
+        return [
+            partial(self.checked, x, labels),
+            partial(np.maximum.reduce, x, axis=1, out=row, keepdims=True, initial=-np.inf),
+            partial(np.subtract, x, row, out=shifted),
+            *_finding_labels(places, labels, shifted.shape),
+            partial(np.take, shifted.reshape(-1), places, out=out, mode="clip"),
+            partial(np.multiply, out, self.label_smoothing - 1, out=out),
+            *(smoothed if self.label_smoothing else ()),
+            partial(np.exp, shifted, out=shifted),
+            partial(np.add.reduce, shifted, axis=1, out=row, keepdims=True),
+            partial(np.log, row, out=row),
+            partial(np.add, loss, row, out=loss),
+            partial(np.equal, labels, self.ignore_index, out=ignored),
+            partial(np.copyto, out, 0, where=ignored),
+        ]
 
 
 class SoftmaxMinusTarget(LabelOp):
@@ -95,26 +102,30 @@ class SoftmaxMinusTarget(LabelOp):
     def workspace(self, x: TensorType, labels: TensorType) -> tuple[TensorType, ...]:
         return (_row(x), labels, labels.with_dtype("bool"))
 
-    def compute(self, out: np.ndarray, x: np.ndarray, labels: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        self.checked(x, labels)
+    def calls(self, out: np.ndarray, inputs: Sequence[np.ndarray], work: Sequence[np.ndarray]) -> list[Call]:
+        x, labels = inputs
         row, places, ignored = work
-        np.maximum.reduce(x, axis=1, out=row, keepdims=True, initial=-np.inf)
-        np.subtract(x, row, out)
-        np.exp(out, out)
-        np.add.reduce(out, axis=1, out=row, keepdims=True)
-        np.divide(out, row, out)
-        if self.label_smoothing:
-            np.subtract(out, self.label_smoothing / x.shape[1], out)
-        _label_places(places, labels, out.shape)
-        np.subtract.at(out.reshape(-1), places.reshape(-1), out.dtype.type(1 - self.label_smoothing))
-        np.equal(labels, self.ignore_index, ignored)
-        np.copyto(out, 0, where=ignored[:, None])
+        smoothing = partial(np.subtract, out, self.label_smoothing / x.shape[1], out=out)
+        target = out.dtype.type(1 - self.label_smoothing)
+        return [
+            partial(self.checked, x, labels),
+            partial(np.maximum.reduce, x, axis=1, out=row, keepdims=True, initial=-np.inf),
+            partial(np.subtract, x, row, out=out),
+            partial(np.exp, out, out=out),
+            partial(np.add.reduce, out, axis=1, out=row, keepdims=True),
+            partial(np.divide, out, row, out=out),
+            *((smoothing,) if self.label_smoothing else ()),
+            *_finding_labels(places, labels, out.shape),
+            partial(np.subtract.at, np.reshape(out, -1, copy=False), places.reshape(-1), target),
+            partial(np.equal, labels, self.ignore_index, out=ignored),
+            partial(np.copyto, out, 0, where=ignored[:, None]),
+        ]
 
 
 def _row(x: TensorType) -> TensorType:
     return x.with_shape((x.shape[0], 1, *x.shape[2:]))
 
 
-def _label_places(places: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]) -> None:
+def _finding_labels(places: np.ndarray, labels: np.ndarray, shape: tuple[int, ...]) -> list[Call]:
     """Where the logit of each label is in a row-major array of `shape`; an ignored one gives some place in its row."""
-    flat_places(places[:, None], labels[:, None], shape, axis=1)
+    return finding_places(places[:, None], labels[:, None], shape, axis=1)

