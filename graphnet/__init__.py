@@ -1,6 +1,10 @@
 """graphnet: a static graph compiler for deep learning on the CPU. The public names, nothing else."""
 
-from graphnet import nn, optim, training
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from graphnet import nn, optim
 from graphnet.autodiff import gradients
 from graphnet.compiler import compile
 from graphnet.errors import (
@@ -90,6 +94,9 @@ from graphnet.ops.unary import (
     tan,
     tanh,
 )
+
+if TYPE_CHECKING:
+    from graphnet import training
 
 __all__ = [
     "ArgumentError",
@@ -239,3 +246,10 @@ __all__ = [
     "var",
     "where",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`graphnet.training`, loaded when it is first asked for: serving a model needs none of it."""
+    if name == "training":
+        return import_module("graphnet.training")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +22,9 @@ from graphnet.program import Program
 from graphnet.schedule import Schedule
 
 _Sizes: TypeAlias = "tuple[tuple[str, int], ...]"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 Specialize: TypeAlias = "Callable[[Mapping[str, int]], Program]"
 Outputs: TypeAlias = "Node | Sequence[Node] | Mapping[Any, Node] | None"
 
@@ -129,7 +131,7 @@ class Executable:
         """A picture of what it became, in the format that the suffix of `path` names; see `graphnet.viz.draw`."""
         from graphnet.viz import draw_program  # drawing is loaded only where it is used
 
-        return draw_program(self.program, Path(path), **options)
+        return draw_program(self.program, path, **options)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}: {node.type}" for name, node in zip(self._names, self._inputs, strict=True))

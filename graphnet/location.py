@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os.path
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from pathlib import Path
 from types import CodeType
 
-_PACKAGE = str(Path(__file__).resolve().parent) + "/"
+_PACKAGE = os.path.dirname(os.path.realpath(__file__)) + os.sep  # not pathlib, whose import takes longer than ours
 _COMMANDS = _PACKAGE + "cli/"
 
 _made_at: ContextVar[tuple[str, int] | None] = ContextVar("graphnet_made_at", default=None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 
 from graphnet.graph.node import Node, shown
 from graphnet.graph.provenance import FORWARD
@@ -49,7 +49,8 @@ def field_texts(node: Node) -> list[str]:
 def origin_text(node: Node) -> str:
     """Where a node came from: `conv1 models/lenet.py:12 backward, by rule name`."""
     origin = node.provenance
-    short = "/".join(PurePath(origin.file).parts[-2:])
+    folder, name = os.path.split(origin.file)
+    short = "/".join(filter(None, (os.path.basename(folder), name)))
     words = [".".join(origin.scope), f"{short}:{origin.line}", "" if origin.role == FORWARD else origin.role]
     text = " ".join(filter(None, words))
     return f"{text}, by {origin.rule}" if origin.rule else text
