@@ -23,10 +23,14 @@ def small_net():
     )
 
 
-def training(model, shape, **options):
-    """Loss and updates of a step of Adam on images of `shape`."""
-    images = gn.input("images", ("N", *shape))
-    labels = gn.input("labels", ("N",), dtype="int64")
+def training(model, shape, prefix="", **options):
+    """Loss and updates of a step of Adam on images of `shape`.
+
+    Equal nodes are one object and keep the layer that first declared them, be it in another test: with a `prefix` of
+    their own the inputs, and so what is made of them, are nobody else's.
+    """
+    images = gn.input(f"{prefix}images", ("N", *shape))
+    labels = gn.input(f"{prefix}labels", ("N",), dtype="int64")
     loss = gn.cross_entropy(model(images), labels)
     updates = tuple(optim.Adam(model.parameters(), **options).updates(loss))
     return [images, labels], loss, updates

@@ -155,7 +155,7 @@ def test_bands_of_layers_never_overlap(step):
 
 @pytest.mark.parametrize("detail", ["layers", "ops"])
 def test_lenet_is_legible_on_one_page(detail):
-    _, loss, updates = training(lenet.build(), lenet.INPUT_SHAPE)
+    _, loss, updates = training(lenet.build(), lenet.INPUT_SHAPE, prefix="A3 ")
     layout = best_layout(diagram({"loss": loss}, updates, detail=detail))
     assert 8.5 * min(scale_on_page(layout), 1.0) >= 6  # the smallest text, in points, on a sheet of A3
 
