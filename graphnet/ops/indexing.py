@@ -183,7 +183,10 @@ def check_range(
     negative: -size and above are right too. ignore: this value is right too.
     """
     low = -size if negative else 0
-    if not indices.size or (indices.min() >= low and indices.max() < size):
+    if not indices.size:
+        return
+    least, most = np.minimum.reduce(indices, axis=None), np.maximum.reduce(indices, axis=None)  # no wrapper in between
+    if least >= low and most < size:
         return
     bad = (indices < low) | (indices >= size)
     if ignore is not None:

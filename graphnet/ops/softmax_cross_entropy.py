@@ -73,7 +73,7 @@ class SoftmaxCrossEntropy(LabelOp):
             partial(np.maximum.reduce, x, axis=1, out=row, keepdims=True, initial=-np.inf),
             partial(np.subtract, x, row, out=shifted),
             *_finding_labels(places, labels, shifted.shape),
-            partial(np.take, shifted.reshape(-1), places, out=out, mode="clip"),
+            partial(shifted.reshape(-1).take, places, out=out, mode="clip"),
             partial(np.multiply, out, self.label_smoothing - 1, out=out),
             *(smoothed if self.label_smoothing else ()),
             partial(np.exp, shifted, out=shifted),
