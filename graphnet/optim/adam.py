@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.ops.comparison import maximum
-from graphnet.ops.sources import Parameter, constant
+from graphnet.ops.sources import Parameter
 from graphnet.ops.unary import expm1, sqrt, square
 from graphnet.optim.optimizer import Optimizer, Rate, Slots, check_number
 from graphnet.optim.sgd import decayed
@@ -43,13 +45,14 @@ class Adam(Optimizer):
         self.amsgrad = bool(amsgrad)
 
     def scalars(self, step: Node, rate: Node) -> dict[str, Node]:
-        correction1, correction2 = (_one_minus_power(beta, step + 1.0) for beta in self.betas)
         beta1, beta2 = self.betas
+        # beta**t - 1 for both as expm1(t * log(beta)): near 1 the difference itself would lose most of its digits.
+        powers = expm1((step + 1.0) * np.array([math.log(beta) if beta else -math.inf for beta in self.betas]))
         # rate * (m / c1) / (sqrt(v / c2) + eps) with m and v by their sums, all scalars gathered: two passes fewer.
-        root = sqrt(correction2 / (1.0 - beta2))
+        root = sqrt(powers[1] * (1.0 / (beta2 - 1.0)))
         return {
             "rate": rate,
-            "rate_corrected": rate * root * (1.0 - beta1) / correction1,
+            "rate_corrected": rate * (beta1 - 1.0) * root / powers[0],
             "eps_corrected": self.eps * root,
         }
 
@@ -98,8 +101,3 @@ class AdamW(Adam):
 
     def _shrunk(self, w: Node, s: Mapping[str, Node]) -> Node:
         return w * s["kept"] if self.weight_decay else w
-
-
-def _one_minus_power(beta: float, t: Node) -> Node:
-    """1 - beta**t as -expm1(t * log(beta)): near 1 the difference itself would lose most of its digits."""
-    return -expm1(t * math.log(beta)) if beta else constant(1.0, "float64")
