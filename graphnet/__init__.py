@@ -64,7 +64,7 @@ from graphnet.ops.losses import (
     nll_loss,
     smooth_l1_loss,
 )
-from graphnet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
+from graphnet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from graphnet.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphnet.ops.powers import power
 from graphnet.ops.random import Generator, dropout, dropout2d, manual_seed
@@ -215,6 +215,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "rms_norm",
     "round",
     "rsqrt",
     "scatter_add",

@@ -7,6 +7,7 @@ from graphnet.nn.activation import (
     SELU,
     LeakyReLU,
     LogSoftmax,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -14,14 +15,24 @@ from graphnet.nn.activation import (
     Softplus,
     Tanh,
 )
-from graphnet.nn.convolution import Conv1d, Conv2d
+from graphnet.nn.containers import Identity, ModuleDict, ModuleList, Sequential
+from graphnet.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
 from graphnet.nn.dropout import Dropout, Dropout2d
-from graphnet.nn.linear import Flatten, Linear
+from graphnet.nn.embedding import Embedding
+from graphnet.nn.linear import Linear
 from graphnet.nn.loss import CrossEntropyLoss, MSELoss
 from graphnet.nn.module import Module
-from graphnet.nn.normalization import BatchNorm1d, BatchNorm2d
+from graphnet.nn.normalization import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+    RMSNorm,
+)
 from graphnet.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
-from graphnet.nn.sequential import Identity, Sequential
+from graphnet.nn.shaping import Flatten, PixelShuffle, PixelUnshuffle, Unflatten, Upsample
 
 __all__ = [
     "ELU",
@@ -33,17 +44,29 @@ __all__ = [
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "PReLU",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",
@@ -51,5 +74,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "Unflatten",
+    "Upsample",
     "init",
 ]

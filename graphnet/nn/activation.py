@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from graphnet.errors import ArgumentError
+import numpy as np
+
+from graphnet.errors import ArgumentError, ShapeError
 from graphnet.graph.node import Node
-from graphnet.nn.linear import refuse
+from graphnet.graph.types import DtypeLike
+from graphnet.nn.arguments import PLANNED, float_dtype, number, positive, refuse
 from graphnet.nn.module import Module
 from graphnet.ops import activations, reductions, unary
-
-_PLANNED = "the memory planner writes in place wherever it can"
+from graphnet.ops.comparison import greater, where
+from graphnet.ops.shaping import reshape
+from graphnet.ops.sources import Parameter, parameter
 
 
 class ReLU(Module):
@@ -16,7 +20,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        refuse("ReLU", "inplace", inplace, False, _PLANNED)
+        refuse("ReLU", "inplace", inplace, False, PLANNED)
 
     def forward(self, x: Node) -> Node:
         return activations.relu(x)
@@ -27,7 +31,7 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
-        refuse("LeakyReLU", "inplace", inplace, False, _PLANNED)
+        refuse("LeakyReLU", "inplace", inplace, False, PLANNED)
         self.negative_slope = negative_slope
 
     def forward(self, x: Node) -> Node:
@@ -37,12 +41,37 @@ class LeakyReLU(Module):
         return f"negative_slope={self.negative_slope}"
 
 
+class PReLU(Module):
+    """x where x > 0, weight * x elsewhere: a slope that is learnt, one for all or one a channel (axis 1).
+
+    K. He et al., "Delving Deep into Rectifiers", 2015.
+    """
+
+    weight: Parameter
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: DtypeLike = "float32") -> None:
+        super().__init__()
+        self.num_parameters = positive("PReLU", "num_parameters", num_parameters)
+        self.init = number("PReLU", "init", init)
+        self.weight = parameter(np.full(num_parameters, self.init, float_dtype("PReLU", dtype)), "weight")
+
+    def forward(self, x: Node) -> Node:
+        channels = x.shape[1] if x.ndim > 1 else 1
+        if self.num_parameters not in (1, channels):
+            raise ShapeError(f"PReLU: expected {self.num_parameters} channels on axis 1, got {x.type}")
+        slope = reshape(self.weight, (self.num_parameters, *[1] * (x.ndim - 2)))
+        return where(greater(x, 0), x, x * (reshape(slope, ()) if x.ndim == 0 else slope))
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
 class ELU(Module):
     """x where x > 0, alpha * (exp(x) - 1) elsewhere."""
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
-        refuse("ELU", "inplace", inplace, False, _PLANNED)
+        refuse("ELU", "inplace", inplace, False, PLANNED)
         self.alpha = alpha
 
     def forward(self, x: Node) -> Node:
@@ -57,7 +86,7 @@ class SELU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        refuse("SELU", "inplace", inplace, False, _PLANNED)
+        refuse("SELU", "inplace", inplace, False, PLANNED)
 
     def forward(self, x: Node) -> Node:
         return activations.selu(x)
@@ -96,7 +125,7 @@ class SiLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        refuse("SiLU", "inplace", inplace, False, _PLANNED)
+        refuse("SiLU", "inplace", inplace, False, PLANNED)
 
     def forward(self, x: Node) -> Node:
         return activations.silu(x)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
-from graphnet.nn.linear import refuse
+from graphnet.nn.arguments import PLANNED, fraction, refuse
 from graphnet.nn.module import Module
 from graphnet.ops.random import dropout, dropout2d
 
@@ -13,10 +12,8 @@ class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         name = type(self).__name__
-        refuse(name, "inplace", inplace, False, "the memory planner writes in place wherever it can")
-        if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
-            raise ArgumentError(f"{name}: p must be a probability in [0, 1], got {p!r}")
-        self.p = float(p)
+        refuse(name, "inplace", inplace, False, PLANNED)
+        self.p = fraction(name, "p", p, "a probability")
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

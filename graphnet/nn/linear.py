@@ -1,4 +1,4 @@
-"""Fully connected layers, and what stands around them."""
+"""Fully connected layers, and how their weights and those of convolutions start."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
-from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
-from graphnet.graph.types import DtypeLike, as_dtype
+from graphnet.graph.types import DtypeLike
 from graphnet.nn import init
+from graphnet.nn.arguments import flag, float_dtype, positive
 from graphnet.nn.module import Module
-from graphnet.ops.layout import flatten
 from graphnet.ops.linear import linear
 from graphnet.ops.sources import Parameter, parameter
 
@@ -38,48 +37,19 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
-class Flatten(Module):
-    """Axes start_dim to end_dim as one."""
+def make_weight_and_bias(
+    module: Module, shape: tuple[int, ...], bias: bool, dtype: DtypeLike, features: int | None = None
+) -> None:
+    """Give a layer its weight and its bias (`features`, or the weight's first size), initially as in PyTorch.
 
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, x: Node) -> Node:
-        return flatten(x, self.start_dim, self.end_dim)
-
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
-def make_weight_and_bias(module: Module, shape: tuple[int, ...], bias: bool, dtype: DtypeLike) -> None:
-    """Give a layer its weight (out, in, *kernel) and bias (out), with PyTorch's initial distributions."""
-    kind = float_dtype(type(module).__name__, dtype)
+    Both are uniform in ±1/sqrt(fan_in), fan_in being the product of all sizes of the weight but its first.
+    """
+    name = type(module).__name__
+    kind, wanted = float_dtype(name, dtype), flag(name, "bias", bias)
+    count = shape[0] if features is None else features
     module.register_parameter("weight", parameter(np.zeros(shape, kind), "weight"))
-    module.register_parameter("bias", parameter(np.zeros(shape[0], kind), "bias") if bias else None)
+    module.register_parameter("bias", parameter(np.zeros(count, kind), "bias") if wanted else None)
     init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-    if bias:
+    if wanted:
         bound = 1 / math.sqrt(init.fans(module.weight)[0])
         init.uniform_(module.bias, -bound, bound)
-
-
-def positive(layer: str, argument: str, value: object) -> int:
-    """`value` as an int >= 1. Raises `ArgumentError`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ArgumentError(f"{layer}: {argument} must be a positive integer, got {value!r}")
-    return int(value)
-
-
-def float_dtype(layer: str, dtype: DtypeLike) -> np.dtype:
-    """The dtype of a layer's parameters. Raises `ArgumentError` for one that is not floating-point."""
-    found = as_dtype(dtype)
-    if found.kind != "f":
-        raise ArgumentError(f"{layer}: dtype must be float32 or float64, got {found}")
-    return found
-
-
-def refuse(layer: str, argument: str, value: object, supported: object, why: str = "") -> None:
-    """Raise `ArgumentError` unless an argument has the one value that is supported."""
-    if type(value) is not type(supported) or value != supported:
-        because = f" ({why})" if why else ""
-        raise ArgumentError(f"{layer}: {argument}={value!r} is not supported; leave it at {supported!r}{because}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
-from graphnet.nn.linear import refuse
+from graphnet.nn.arguments import refuse
 from graphnet.nn.module import Module
 from graphnet.ops.losses import cross_entropy, mse_loss
 from graphnet.ops.sources import Parameter

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphnet.graph.node import Node
-from graphnet.nn.convolution import per_axis
-from graphnet.nn.linear import refuse
+from graphnet.nn.arguments import per_axis, refuse
 from graphnet.nn.module import Module
 from graphnet.ops.pooling import avg_pool2d, max_pool2d
 from graphnet.ops.resampling import adaptive_avg_pool2d

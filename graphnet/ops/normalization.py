@@ -15,7 +15,7 @@ from graphnet.graph.types import TensorType, normalize_axes
 from graphnet.ops.reductions import Mean, Var, count
 from graphnet.ops.shaping import cast, reduced_type, reshape, shape_text
 from graphnet.ops.sources import NodeLike, Parameter, as_node, assign, size_of, with_updates
-from graphnet.ops.unary import rsqrt
+from graphnet.ops.unary import rsqrt, square
 
 
 class Standardize(Op):
@@ -68,7 +68,7 @@ def batch_norm(
     weight: NodeLike | None = None,
     bias: NodeLike | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | Node = 0.1,
     eps: float = 1e-5,
 ) -> Node:
     """Each channel of the input, (N, C, ...), normalized over all else, times weight plus bias, all four being (C,).
@@ -116,14 +116,31 @@ def layer_norm(
     Arguments and defaults are those of `torch.nn.functional.layer_norm`. Raises `ShapeError` where shapes differ.
     """
     node = as_node(input)
-    sizes = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
-    shape = tuple(as_size(size) for size in sizes)
-    if not shape or node.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: normalized_shape {shape_text(shape)} does not end the shape of {node.type}")
-    y = Standardize(tuple(range(node.ndim - len(shape), node.ndim)), float(eps))(node)
+    shape, axes = _last_axes(node, normalized_shape, "layer_norm")
+    y = Standardize(axes, float(eps))(node)
     if weight is not None:
         y = y * _vector(weight, shape, "layer_norm", "weight")
     return y if bias is None else y + _vector(bias, shape, "layer_norm", "bias")
+
+
+def rms_norm(
+    input: NodeLike,
+    normalized_shape: int | Sequence[object],
+    weight: NodeLike | None = None,
+    eps: float | None = None,
+) -> Node:
+    """The input / sqrt(mean(input^2) + eps) over its last axes, `normalized_shape`, times weight of that shape.
+
+    eps None is the distance from 1 to the next float. Zhang and Sennrich, 2019. Arguments and defaults are those of
+    `torch.nn.functional.rms_norm`. Raises `ShapeError` where shapes differ, `DtypeError` for integers.
+    """
+    node = as_node(input)
+    if not node.type.is_float:
+        raise DtypeError(f"rms_norm: expected floats, got {node.type}")
+    shape, axes = _last_axes(node, normalized_shape, "rms_norm")
+    smallest = float(np.finfo(node.dtype).eps) if eps is None else float(eps)
+    y = node * rsqrt(Mean(axes, keepdims=True)(square(node)) + smallest)
+    return y if weight is None else y * _vector(weight, shape, "rms_norm", "weight")
 
 
 def group_norm(
@@ -187,13 +204,22 @@ def _statistics(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
     return mean, Var(axes, keepdims=True, correction=0)(x) * (n / (n - 1))
 
 
-def _moved(running: NodeLike, value: Node, momentum: float, name: str) -> Node:
+def _moved(running: NodeLike, value: Node, momentum: float | Node, name: str) -> Node:
     """running <- (1 - momentum) * running + momentum * value."""
     if not isinstance(running, Parameter):
         raise ArgumentError(f"{name} must be a parameter where it is updated, got {running!r}")
     if running.shape != value.shape:
         raise ShapeError(f"{name} must have shape {shape_text(value.shape)}, got {running.type}")
     return assign(running, running * (1 - momentum) + cast(value, running.dtype) * momentum)
+
+
+def _last_axes(x: Node, normalized_shape: int | Sequence[object], function: str) -> tuple[Shape, tuple[int, ...]]:
+    """`normalized_shape` as a shape, and the axes of x that have it, which are the last."""
+    sizes = normalized_shape if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    shape = tuple(as_size(size) for size in sizes)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(f"{function}: normalized_shape {shape_text(shape)} does not end the shape of {x.type}")
+    return shape, tuple(range(x.ndim - len(shape), x.ndim))
 
 
 def _batch(x: NodeLike, function: str) -> Node:
