@@ -55,9 +55,11 @@ from graphnet.ops.joining import concatenate, pad, repeat, stack, tile
 from graphnet.ops.layout import diagonal, expand_dims, flatten, moveaxis, squeeze, swapaxes, transpose
 from graphnet.ops.linear import linear, matmul
 from graphnet.ops.losses import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
     huber_loss,
+    kl_div,
     l1_loss,
     mse_loss,
     multi_margin_loss,
@@ -67,7 +69,7 @@ from graphnet.ops.losses import (
 from graphnet.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from graphnet.ops.pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from graphnet.ops.powers import power
-from graphnet.ops.random import Generator, dropout, dropout2d, manual_seed
+from graphnet.ops.random import Generator, alpha_dropout, dropout, dropout2d, manual_seed
 from graphnet.ops.reductions import argmax, argmin, cumsum, log_softmax, logsumexp, max, mean, min, prod, softmax, var
 from graphnet.ops.resampling import adaptive_avg_pool2d, global_avg_pool2d, interpolate, upsample
 from graphnet.ops.shaping import broadcast_to, cast, reshape, sum
@@ -119,12 +121,14 @@ __all__ = [
     "abs",
     "adaptive_avg_pool2d",
     "add",
+    "alpha_dropout",
     "argmax",
     "argmin",
     "assign",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "broadcast_to",
     "cast",
@@ -171,6 +175,7 @@ __all__ = [
     "interpolate",
     "isfinite",
     "isnan",
+    "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",

@@ -1,4 +1,4 @@
-"""Convolution layers: (N, channels, *spatial), weights (out, in // groups, *kernel)."""
+"""Convolution layers: (N, channels, *spatial) or one example of it, weights (out, in // groups, *kernel)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from graphnet.graph.types import DtypeLike
 from graphnet.nn.arguments import one_of, per_axis, positive, refuse
 from graphnet.nn.linear import make_weight_and_bias
 from graphnet.nn.module import Module
+from graphnet.nn.unbatched import on_batch
 from graphnet.ops.convolution import conv1d, conv2d, conv_transpose2d
 from graphnet.ops.sources import Parameter
 
@@ -74,7 +75,8 @@ class Conv1d(_Convolution):
     def forward(self, x: Node) -> Node:
         padding = self.padding if isinstance(self.padding, str) else self.padding[0]
         (stride,), (dilation,) = self.stride, self.dilation
-        return conv1d(x, self.weight, self.bias, stride, padding, dilation, self.groups, self.padding_mode)
+        args = (stride, padding, dilation, self.groups, self.padding_mode)
+        return on_batch(x, 3, lambda batch: conv1d(batch, self.weight, self.bias, *args))
 
 
 class Conv2d(_Convolution):
@@ -83,9 +85,8 @@ class Conv2d(_Convolution):
     axes = 2
 
     def forward(self, x: Node) -> Node:
-        return conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.padding_mode
-        )
+        args = (self.stride, self.padding, self.dilation, self.groups, self.padding_mode)
+        return on_batch(x, 4, lambda batch: conv2d(batch, self.weight, self.bias, *args))
 
 
 class ConvTranspose2d(Module):
@@ -135,9 +136,8 @@ class ConvTranspose2d(Module):
         make_weight_and_bias(self, (in_channels, out_channels // groups, *self.kernel_size), bias, dtype, out_channels)
 
     def forward(self, x: Node) -> Node:
-        return conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
-        )
+        args = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return on_batch(x, 4, lambda batch: conv_transpose2d(batch, self.weight, self.bias, *args))
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

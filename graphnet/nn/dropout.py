@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from graphnet.errors import ShapeError
 from graphnet.graph.node import Node
 from graphnet.nn.arguments import PLANNED, fraction, refuse
 from graphnet.nn.module import Module
-from graphnet.ops.random import dropout, dropout2d
+from graphnet.nn.unbatched import on_batch
+from graphnet.ops.random import alpha_dropout, dropout, dropout2d
 
 
 class _Dropout(Module):
@@ -16,7 +18,7 @@ class _Dropout(Module):
         self.p = fraction(name, "p", p, "a probability")
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}, inplace=False"
 
 
 class Dropout(_Dropout):
@@ -26,8 +28,30 @@ class Dropout(_Dropout):
         return dropout(x, self.p, self.training)
 
 
-class Dropout2d(_Dropout):
-    """Dropout of whole channels of (N, C, H, W). Tompson et al., 2015."""
+class Dropout1d(_Dropout):
+    """Dropout of whole channels of (N, C, L), or of one example (C, L). Tompson et al., 2015."""
 
     def forward(self, x: Node) -> Node:
-        return dropout2d(x, self.p, self.training)
+        return on_batch(_with_axes(self, x, 2, 3), 3, lambda batch: dropout2d(batch, self.p, self.training))
+
+
+class Dropout2d(_Dropout):
+    """Dropout of whole channels of (N, C, H, W), or of one example (C, H, W). Tompson et al., 2015."""
+
+    def forward(self, x: Node) -> Node:
+        return on_batch(_with_axes(self, x, 3, 4), 4, lambda batch: dropout2d(batch, self.p, self.training))
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for SELU: what is dropped takes its lowest value; mean and variance stay. Klambauer et al., 2017."""
+
+    def forward(self, x: Node) -> Node:
+        return alpha_dropout(x, self.p, self.training)
+
+
+def _with_axes(layer: _Dropout, x: Node, *wanted: int) -> Node:
+    if x.ndim not in wanted:
+        raise ShapeError(
+            f"{type(layer).__name__}: expected {' or '.join(map(str, wanted))} dimensions, got {x.type}"
+        )  # fmt: skip
+    return x

@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.node import Node
 from graphnet.ops.activations import log_sigmoid
-from graphnet.ops.comparison import keep, less, maximum, not_equal, where
+from graphnet.ops.comparison import clip, greater, keep, less, maximum, not_equal, where
 from graphnet.ops.indexing import Gather, one_hot
 from graphnet.ops.indexing import take as take_along
 from graphnet.ops.layout import expand_dims, squeeze
@@ -18,7 +18,7 @@ from graphnet.ops.shaping import sum as sum_of
 from graphnet.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from graphnet.ops.sources import NodeLike, as_node, size_of
 from graphnet.ops.unary import abs as absolute
-from graphnet.ops.unary import square
+from graphnet.ops.unary import exp, log, square
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -97,6 +97,39 @@ def binary_cross_entropy_with_logits(
         losses = x - x * t - (1 + (_fitting(pos_weight, x, "pos_weight") - 1) * t) * log_sigmoid(x)
     if weight is not None:
         losses = losses * _fitting(weight, x, "weight")
+    return _reduced(losses, reduction)
+
+
+def binary_cross_entropy(
+    input: NodeLike, target: NodeLike, weight: NodeLike | None = None, reduction: str = "mean"
+) -> Node:
+    """-(t * log(p) + (1 - t) * log(1 - p)) * weight for probabilities p = input, as in `torch.nn.functional`.
+
+    Logarithms are cut at -100, so that a p of 0 or 1 gives a finite loss. Outside [0, 1] the result is NaN.
+    """
+    p, t = _alike("binary_cross_entropy", input, target, reduction)
+    losses = -(t * clip(log(p), -100.0) + (1 - t) * clip(log(1 - p), -100.0))
+    if weight is not None:
+        losses = losses * _fitting(weight, p, "weight")
+    return _reduced(losses, reduction)
+
+
+def kl_div(input: NodeLike, target: NodeLike, reduction: str = "mean", log_target: bool = False) -> Node:
+    """t * (log(t) - input), 0 where t is 0, for log probabilities `input`; exp(t) * (t - input) where `log_target`.
+
+    reduction may also be "batchmean": the sum over the size of the first axis, which is the divergence of Kullback
+    and Leibler. As `torch.nn.functional.kl_div`.
+    """
+    x, t = _alike("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
+    if reduction == "batchmean" and x.ndim == 0:
+        raise ShapeError(f"kl_div: reduction 'batchmean' needs a batch, got {x.type}")
+    if log_target:
+        losses = exp(t) * (t - x)
+    else:
+        present = greater(t, 0)
+        losses = keep(present, t * log(where(present, t, 1.0))) - t * x
+    if reduction == "batchmean":
+        return sum_of(losses) / size_of(x.shape[0], x.dtype)
     return _reduced(losses, reduction)
 
 

@@ -25,7 +25,7 @@ from graphnet.graph.dims import Shape, as_size
 from graphnet.graph.node import Node, Op
 from graphnet.graph.provenance import UPDATE, acting_as
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype
-from graphnet.ops.comparison import greater_equal, keep, less
+from graphnet.ops.comparison import greater_equal, keep, less, where
 from graphnet.ops.shaping import cast, operands, shape_text
 from graphnet.ops.sources import NodeLike, Parameter, as_node, assign, parameter, with_updates
 from graphnet.ops.unary import cos, log1p, sqrt
@@ -59,12 +59,13 @@ class Uniform(Op):
 class Generator:
     """A source of random streams: the state that they share, and the number of the next one.
 
-    state: the parameter (seed, step). seed: an integer in [0, 2^63). Raises `ArgumentError` for another.
+    state: the parameter (seed, step). streams: how many streams nodes have taken; the next node takes the one of this
+    number. seed: an integer in [0, 2^63). Raises `ArgumentError` for another.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.state: Parameter = parameter(self._start(seed), "random.state", requires_grad=False)
-        self._next = 0
+        self.streams = 0
 
     @cached_property
     def host(self) -> np.random.Generator:
@@ -82,13 +83,13 @@ class Generator:
         """Start again from `seed`: functions compiled before draw from it at step 0, new nodes from stream 0."""
         self.state.set_value(self._start(seed))
         self.__dict__.pop("host", None)
-        self._next = 0
+        self.streams = 0
         return self
 
     def draw(self, shape: Shape, dtype: DtypeLike) -> Node:
         """Numbers uniform in [0, 1) from a stream of their own."""
-        stream = self._next
-        self._next += 1
+        stream = self.streams
+        self.streams += 1
         node = Uniform(tuple(shape), as_dtype(dtype), stream)(self.state)
         with acting_as(UPDATE):
             advanced = assign(self.state, self.state + np.array((0, 1)))
@@ -186,12 +187,40 @@ def dropout2d(x: NodeLike, p: float = 0.5, training: bool = True, generator: Gen
     return _dropped(node, p, training, (*node.shape[:2], *[1] * (node.ndim - 2)), generator)
 
 
-def _dropped(x: Node, p: float, training: bool, mask_shape: Shape, generator: Generator | None) -> Node:
+_LOWEST = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
+"""What SELU tends to for small arguments."""
+
+
+def alpha_dropout(x: NodeLike, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Node:
+    """a * x + b, where with probability p x is replaced by SELU's lowest value s; x itself where not training.
+
+    a = ((1 - p) * (1 + p * s^2))^(-1/2) and b = -a * p * s keep mean 0 and variance 1: Klambauer et al., 2017,
+    "Self-Normalizing Neural Networks". As `torch.nn.functional.alpha_dropout`. Raises `ArgumentError` for p outside
+    [0, 1].
+    """
+    node = _droppable(x, p)
+    if not training or p == 0:
+        return node
+    if p == 1:
+        return node * 0.0
+    kept = greater_equal(_draw(node.shape, "float32", generator), float(p))
+    a = ((1 - p) * (1 + p * _LOWEST**2)) ** -0.5
+    return where(kept, node, _LOWEST) * a + -a * p * _LOWEST
+
+
+def _droppable(x: NodeLike, p: float) -> Node:
+    """x, which must be floats, for a p that must be one probability."""
+    node = as_node(x)
     _check_probability(p, "dropout")
     if np.ndim(p):
         raise ArgumentError(f"dropout: p must be a number, got an array of shape {shape_text(np.shape(p))}")
-    if not x.type.is_float:
-        raise DtypeError(f"dropout takes floats, got {x.type}")
+    if not node.type.is_float:
+        raise DtypeError(f"dropout takes floats, got {node.type}")
+    return node
+
+
+def _dropped(x: Node, p: float, training: bool, mask_shape: Shape, generator: Generator | None) -> Node:
+    _droppable(x, p)
     if not training or p == 0:
         return x
     kept = greater_equal(_draw(mask_shape, "float32", generator), float(p))
