@@ -14,7 +14,6 @@ import numpy as np
 
 from graphnet.autodiff import gradients
 from graphnet.cli import values
-from graphnet.cli.data import random_batch
 from graphnet.cli.measuring import Call, Times, clock, machine, take_turns
 from graphnet.cli.models import add_model, find_model
 from graphnet.cli.steps import training_graph
@@ -116,7 +115,7 @@ def _model_match(options: argparse.Namespace) -> Match:
     }
     graphs = {name: training_graph(file) for name in options.against}
     steps = {name: graph.compile(**settings[name]) for name, graph in graphs.items()}
-    batch = random_batch(file.input_shape, graphs["compiled"].classes, options.batch_size)
+    batch = graphs["compiled"].random_batch(options.batch_size)
     results, first = {}, {}
     for name, step in steps.items():
         _tell(f"checking {name}")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from graphnet.cli import values
-from graphnet.cli.data import random_batch
 from graphnet.cli.models import add_model, find_model
 from graphnet.cli.steps import training_graph
 from graphnet.errors import ArgumentError
@@ -68,7 +67,7 @@ def _painters(options: argparse.Namespace) -> dict[str, Callable[[Path], object]
     def compiled(path: Path) -> object:
         step = graph.compile(backend=options.backend)
         program = step.specialize(N=size)
-        profile = step.profile(*random_batch(file.input_shape, graph.classes, size)) if options.profile else None
+        profile = step.profile(*graph.random_batch(size)) if options.profile else None
         title = f"{file.name}: a training step as compiled, batches of {size}"
         return draw_program(program, path, title=title, detail=detail, profile=profile, names=["loss"])
 
@@ -76,7 +75,7 @@ def _painters(options: argparse.Namespace) -> dict[str, Callable[[Path], object]
         plan = graph.compile(backend=options.backend).specialize(N=size).plan
         return draw_memory(plan, path, title=f"{file.name}: memory of a training step, batches of {size}")
 
-    results = {"scores": graph.scores, "loss": graph.loss}
+    results = {**graph.named_outputs, "loss": graph.loss}
     return {
         "declared": lambda path: draw(results, path, title=f"{file.name} as declared", detail=detail),
         "differentiated": lambda path: draw(

@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> None:
     step = graph.compile(backend=options.backend)
     program = step.specialize(N=size)
     parameters = [value.value for value in graph.model.parameters()]
-    print(f"model            {file.name}, inputs {file.input_shape}, batches of {size}")
+    shapes = " and ".join(str(kind.shape) for kind in file.inputs.values())
+    print(f"model            {file.name}, inputs {shapes}, batches of {size}")
     nbytes = sum(array.nbytes for array in parameters)
     print(f"parameters       {sum(array.size for array in parameters):,} ({nbytes:,} bytes)")
     print(f"operations       {len(program.schedule.steps):,} steps a training step")

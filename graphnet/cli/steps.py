@@ -1,8 +1,11 @@
-"""The graphs that the commands work on: a model's training step and its predictions."""
+"""The graphs that the commands work on: a model's training step, and a batch to run it on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from graphnet import optim
 from graphnet.cli.models import ModelFile
@@ -11,45 +14,64 @@ from graphnet.errors import ArgumentError
 from graphnet.executable import Executable
 from graphnet.graph.node import Node
 from graphnet.nn.module import Module
-from graphnet.ops.losses import cross_entropy
 from graphnet.ops.random import manual_seed
-from graphnet.ops.sources import input
 
 SEED = 0
 
 
 @dataclass(frozen=True)
 class TrainingGraph:
-    """A model's training step as declared: inputs, what it gives, and the updates of its optimizer."""
+    """A model's training step as declared: inputs and target, what it gives, and the updates of its optimizer."""
 
+    file: ModelFile
     model: Module
-    inputs: tuple[Node, Node]
-    scores: Node
+    inputs: tuple[Node, ...]
+    target: Node
+    outputs: Any
     loss: Node
     updates: tuple[Node, ...]
 
     @property
-    def classes(self) -> int:
-        size = self.scores.shape[1]
-        assert isinstance(size, int)
-        return size
+    def named_outputs(self) -> dict[str, Node]:
+        """What the model gives, by a name to show."""
+        if isinstance(self.outputs, tuple):
+            return {f"output {position}": node for position, node in enumerate(self.outputs)}
+        return {"scores" if self.file.gives_scores else "output": self.outputs}
 
     def compile(self, *, backend: str | None = None, rewrite: bool = True, reuse: bool = True) -> Executable:
-        """The compiled step: images and labels in, the loss out, parameters updated."""
-        return compile(self.inputs, self.loss, self.updates, backend=backend, rewrite=rewrite, reuse=reuse)
+        """The compiled step: inputs and target in, the loss out, parameters updated."""
+        takes = [*self.inputs, self.target]
+        return compile(takes, self.loss, self.updates, backend=backend, rewrite=rewrite, reuse=reuse)
+
+    def random_batch(self, count: int) -> tuple[np.ndarray, ...]:
+        """Inputs and targets that are always the same: work to measure, nothing to learn.
+
+        Floats are in [0, 1). Integers are below the number of scores, or CLASSES, or 2 where there is neither.
+        """
+        rng = np.random.default_rng(0)
+        scores = self.outputs.shape[1] if self.file.gives_scores else None
+        below = scores if isinstance(scores, int) else self.file.classes or 2
+        return tuple(_random(rng, node, count, below) for node in (*self.inputs, self.target))
+
+
+def _random(rng: np.random.Generator, node: Node, count: int, below: int) -> np.ndarray:
+    shape = (count, *(size for size in node.shape[1:] if isinstance(size, int)))
+    if node.type.is_float:
+        return rng.random(shape).astype(node.dtype)
+    return rng.integers(0, 2 if node.dtype.kind == "b" else below, shape).astype(node.dtype)
 
 
 def training_graph(file: ModelFile, seed: int = SEED) -> TrainingGraph:
-    """A new model of `file` with weights from `seed`, its cross-entropy, and its recipe's updates."""
+    """A new model of `file` with weights from `seed`, its loss, and its recipe's updates."""
     manual_seed(seed)
     model = file.build()
-    images = input("images", ("N", *file.input_shape))
-    labels = input("labels", ("N",), dtype="int64")
-    scores = model.train()(images)
-    check_scores(file, scores)
-    loss = cross_entropy(scores, labels)
+    inputs, target = file.input_nodes(), file.target_node()
+    outputs = file.outputs(model.train(), inputs)
+    if file.gives_scores:
+        check_scores(file, outputs)
+    loss = file.loss_of(model)(outputs, target)
     updates = tuple(make_optimizer(file, model).updates(loss))
-    return TrainingGraph(model, (images, labels), scores, loss, updates)
+    return TrainingGraph(file, model, inputs, target, outputs, loss, updates)
 
 
 def make_optimizer(file: ModelFile, model: Module, name: str | None = None, lr: float | None = None) -> optim.Optimizer:
