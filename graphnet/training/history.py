@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from graphnet.errors import ArgumentError
-from graphnet.extras import extra
 from graphnet.interop.safetensors import write_atomically
+from graphnet.training.picture import check_format, new_figure, save_figure
 
 
 class History:
@@ -43,10 +43,11 @@ class History:
         return self.rows[index]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line an epoch, under a line of names."""
+        """Write one line an epoch, under a line of names; nothing where there is no epoch yet."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        writer.writeheader()
+        if self.rows:
+            writer.writeheader()
         writer.writerows(self.rows)
         write_atomically(path, text.getvalue().encode())
 
@@ -54,14 +55,9 @@ class History:
         """Draw the curves, one panel a measure, train and validation in each; the suffix says the format."""
         if not self.rows:
             raise ArgumentError("there is nothing to draw: the history has no rows yet")
-        suffix = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
-        formats = ("svg", "png", "pdf")
-        if suffix not in formats:
-            raise ArgumentError(f"curves are drawn as {', '.join(formats)}, not {os.fspath(path)!r}")
-        # The figure is made without pyplot: no display is needed, and the user's own pyplot settings stay untouched.
-        figure = extra("matplotlib.figure").Figure(layout="constrained")
+        check_format(path, "curves")
         panels = self._panels()
-        figure.set_size_inches(4.5 * len(panels), 3.2)
+        figure = new_figure(4.5 * len(panels), 3.2)
         row_of_axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, (measure, names) in zip(row_of_axes, panels.items(), strict=True):
             for name in names:
@@ -73,12 +69,7 @@ class History:
             axes.xaxis.get_major_locator().set_params(integer=True)
             if len(names) > 1:
                 axes.legend()
-        picture = io.BytesIO()
-        # Without a date the same history gives the same bytes.
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
-        with extra("matplotlib").rc_context({"svg.hashsalt": "graphnet"}):
-            figure.savefig(picture, format=suffix, dpi=150, metadata=metadata)
-        write_atomically(path, picture.getvalue())
+        save_figure(figure, path, "curves")
 
     def _panels(self) -> dict[str, list[str]]:
         panels: dict[str, list[str]] = {}

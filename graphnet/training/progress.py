@@ -55,4 +55,8 @@ class Progress:
 
 
 def _text(means: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+    return "  ".join(f"{name} {_shown(value)}" for name, value in means.items())
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.2e}"

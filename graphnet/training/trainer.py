@@ -1,55 +1,45 @@
-"""`Trainer`: epochs of compiled steps, with progress, measures and history."""
+"""`Trainer`: epochs of compiled steps, with progress, measures, history, callbacks and checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from graphnet.compiler import compile
-from graphnet.errors import ArgumentError, DataError
+from graphnet.errors import ArgumentError
 from graphnet.executable import Executable
-from graphnet.graph.node import Node
 from graphnet.nn.module import Module
-from graphnet.ops.sources import input
+from graphnet.ops.random import default_generator
 from graphnet.optim import Optimizer
 from graphnet.optim.clipping import Transform
+from graphnet.training.callbacks import Callback, Callbacks
+from graphnet.training.checkpoint import Run, load_run, read_run, save_run
 from graphnet.training.data import Batch, DataLoader
 from graphnet.training.history import History
 from graphnet.training.progress import Progress
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A compiled step, and the dtype and shape of each array that it takes (without the first axis)."""
-
-    run: Executable
-    inputs: tuple[Node, ...]
-
-    def __call__(self, batch: Batch) -> dict[str, float]:
-        """The measures of one batch; arrays are cast to the dtypes of the inputs, floats and integers never mixed."""
-        if len(batch) != len(self.inputs):
-            raise DataError(f"expected batches of {len(self.inputs)} arrays as at first, got one of {len(batch)}")
-        feeds = [_cast(array, node.dtype) for array, node in zip(batch, self.inputs, strict=True)]
-        return {name: float(value) for name, value in self.run(*feeds).items()}
+from graphnet.training.steps import Measure, Step, Totals, declare, scalars
 
 
 class Trainer:
     """Trains `model` on batches (input, ..., target): loss_fn(model(input, ...), target) is lowered by `optimizer`.
 
-    metrics: further measures of a batch, such as {"accuracy": gn.training.accuracy}; functions of outputs and targets
-    that give a scalar node. transform: changes gradients, as in `Optimizer.updates`. Steps are compiled at the first
-    batch: `train_step` and `evaluation_step` are then there to draw and profile.
+    loss_fn: a function of what the model gives (a node, or a tuple of nodes) and the target. metrics: further measures,
+    such as {"accuracy": gn.training.accuracy}: a `Metric`, or a function of outputs and targets that gives a scalar
+    node, whose means over batches are averaged over examples, as the loss is. transform: changes gradients, as in
+    `Optimizer.updates`. Steps are compiled at the first batch: `train_step` and `evaluation_step` are then there to
+    draw and profile. measured: all measures of the latest epoch, those too that are no numbers.
     """
 
     def __init__(
         self,
         model: Module,
-        loss_fn: Callable[[Node, Node], Node],
+        loss_fn: Measure,
         optimizer: Optimizer,
         *,
-        metrics: Mapping[str, Callable[[Node, Node], Node]] | None = None,
+        metrics: Mapping[str, Measure] | None = None,
         transform: Transform | None = None,
         backend: str | None = None,
     ) -> None:
@@ -57,12 +47,21 @@ class Trainer:
             raise ArgumentError(f"Trainer: model must be a Module, got {model!r}")
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(f"Trainer: optimizer must be an optim.Optimizer, got {optimizer!r}")
+        if not callable(loss_fn):
+            raise ArgumentError(f"Trainer: loss_fn must be a function of outputs and targets, got {loss_fn!r}")
         self.model, self.loss_fn, self.optimizer = model, loss_fn, optimizer
-        self.metrics = dict(metrics or {})
+        self.metrics = _checked_metrics(metrics)
+        self.transform, self.backend = transform, backend
         self.history = History()
-        self._transform, self._backend = transform, backend
-        self._train: _Step | None = None
-        self._evaluation: _Step | None = None
+        self.measured: dict[str, float | np.ndarray] = {}
+        self._train: Step | None = None
+        self._evaluation: Step | None = None
+        self._stream = 0  # the random stream that the training step's nodes began with
+        self._epoch = Totals()  # the epoch that is being trained
+        self._loaders: dict[str, DataLoader] = {}
+        self._callbacks = Callbacks(())
+        self._resumed: Run | None = None
+        self._stopping = False
 
     @property
     def train_step(self) -> Executable:
@@ -74,6 +73,16 @@ class Trainer:
         """The compiled evaluation step. Raises `ArgumentError` before the first batch."""
         return _made(self._evaluation, "evaluate")
 
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs were trained, by this run and those that it goes on from."""
+        return len(self.history)
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of the present epoch were trained."""
+        return self._epoch.batches
+
     def fit(
         self,
         train_loader: DataLoader,
@@ -81,103 +90,140 @@ class Trainer:
         epochs: int = 1,
         *,
         progress: bool | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> History:
         """Train for `epochs` more epochs; after each, a row is added to the history, which is returned.
 
         A row has "epoch", "train_loss" and each metric as "train_…" over the batches as they were trained, and
         "validation_…" over all of `validation_loader` after the epoch. progress: False is silent; None shows a bar on a
-        terminal and a line an epoch elsewhere; True always shows the bar.
+        terminal and a line an epoch elsewhere; True always shows the bar. callbacks: asked in their order, those that
+        save the run last; an error in one ends training, with the weights as the latest step left them.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"fit: epochs must be a positive integer, got {epochs!r}")
-        first = len(self.history) + 1
+        self._begin(train_loader, validation_loader, Callbacks(callbacks))
+        last = self.epochs_done + epochs
         with Progress(progress, _length(train_loader)) as shown:
-            for epoch in range(first, first + epochs):
-                shown.begin(epoch, first + epochs - 1)
-                totals = _Means("train_")
-                for batch in train_loader:
-                    if self._train is None:
-                        self._train = self._declare(batch, training=True)
-                    totals.add(self._train(batch), len(batch[0]))
-                    shown.advance(totals.means)
-                row = {"epoch": epoch, **totals.checked()}
+            while self.epochs_done < last and not self._stopping:
+                shown.begin(self.epochs_done + 1, last)
+                self._train_epoch(train_loader, shown)
+                measured = _named("train_", self._epoch.results(self._train))
                 if validation_loader is not None:
-                    found = self.evaluate(validation_loader)
-                    row.update({f"validation_{name}": value for name, value in found.items()})
-                self.history.append(row)
-                shown.end(row)
+                    measured |= _named("validation_", self.evaluate(validation_loader))
+                self._epoch, self.measured = Totals(), measured
+                self.history.append({"epoch": self.epochs_done + 1, **scalars(measured)})
+                self._callbacks.on_epoch_end(self, self.history[-1])
+                shown.end(self.history[-1])
+        self._callbacks.on_fit_end(self)
         return self.history
 
-    def evaluate(self, loader: DataLoader) -> dict[str, float]:
-        """The mean loss and metrics over all examples of `loader`, in eval mode."""
-        totals = _Means("")
+    def evaluate(self, loader: DataLoader) -> dict[str, Any]:
+        """The loss and the metrics over all examples of `loader`, in eval mode; numbers, but for a confusion matrix."""
+        totals = Totals()
         for batch in loader:
             if self._evaluation is None:
                 self._evaluation = self._declare(batch, training=False)
-            totals.add(self._evaluation(batch), len(batch[0]))
-        return totals.checked()
+            totals.add(self._evaluation(batch))
+        return totals.results(self._evaluation)
 
-    def _declare(self, batch: Batch, *, training: bool) -> _Step:
-        """The compiled step for batches like this one, of any size."""
-        if len(batch) < 2:
-            raise DataError(f"Trainer: a batch must be (input, ..., target), got {len(batch)} array")
-        *given, targets = inputs = self._inputs(batch)
-        before = self.model.training
-        self.model.train(training)
-        try:
-            outputs = self.model(*given)
-        finally:
-            self.model.train(before)
-        loss = self.loss_fn(outputs, targets)
-        measures = {"loss": loss, **{name: metric(outputs, targets) for name, metric in self.metrics.items()}}
-        for name, measure in measures.items():
-            if not isinstance(measure, Node) or measure.shape != ():
-                raise ArgumentError(f"Trainer: {name} must give a scalar node, got {measure!r}")
-        updates = self.optimizer.updates(loss, self._transform) if training else ()
-        return _Step(compile(inputs, measures, updates, backend=self._backend), tuple(inputs))
+    def stop(self) -> None:
+        """End training after this epoch; called in `on_batch_end`, after this batch, where the epoch then ends."""
+        self._stopping = True
 
-    def _inputs(self, batch: Batch) -> list[Node]:
-        floating = next((value.dtype for value in self.model.parameters() if value.type.is_float), np.dtype("float32"))
-        names = ["input" if len(batch) == 2 else f"input{i}" for i in range(len(batch) - 1)]
-        return [
-            input(name, ("N", *array.shape[1:]), floating if array.dtype.kind == "f" else array.dtype)
-            for name, array in zip([*names, "target"], batch, strict=True)
-        ]
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the run needs to go on to `path`, a safetensors file that appears whole or not at all.
+
+        The weights are in it under PyTorch's names. Raises `ArgumentError` before the first batch.
+        """
+        if self._train is None:
+            raise ArgumentError("Trainer.save: there is no run to save yet; call fit first")
+        run = Run(
+            inputs=self._train.signature,
+            stream=self._stream,
+            history=self.history.rows,
+            loaders={name: loader.state_dict() for name, loader in self._loaders.items()},
+            epoch=self._epoch,
+            callbacks=self._callbacks.state_dict(),
+        )
+        save_run(path, run, self.model, self._train.parameters)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Go on from what `save` or a `Checkpoint` wrote: the next `fit` gives the bits that the run would have given.
+
+        The trainer, the loaders and the callbacks that `fit` is then given must be made as they were for that run.
+        epochs: `fit` counts those yet to do, `epochs - trainer.epochs_done`. Raises `WeightsError`, and changes no
+        parameter, for a file that is missing, damaged, no checkpoint, or of another model or optimizer.
+        """
+        run, arrays = read_run(path)
+        if self._train is None:
+            default_generator.streams = run.stream
+            batch = tuple(np.empty((0, *shape), dtype) for dtype, shape in run.inputs)
+            self._train = self._declare(batch, training=True)
+        load_run(path, arrays, self.model, self._train.parameters)
+        self.history.rows[:] = run.history
+        self._resumed = run
+
+    def _begin(self, train: DataLoader, validation: DataLoader | None, callbacks: Callbacks) -> None:
+        """Take up loaders and callbacks, where the run that was resumed left them."""
+        self._loaders = {"train": train} if validation is None else {"train": train, "validation": validation}
+        self._callbacks, self._epoch, self._stopping = callbacks, Totals(), False
+        self._callbacks.on_fit_begin(self)
+        if self._resumed is not None:
+            run, self._resumed = self._resumed, None
+            for name, loader in self._loaders.items():
+                if name in run.loaders:
+                    loader.load_state_dict(run.loaders[name])
+            self._callbacks.load_state_dict(run.callbacks)
+            self._epoch = run.epoch
+            if self._epoch.batches:  # the epoch that was begun is begun again, and its first batches passed over
+                train.epoch -= 1
+
+    def _train_epoch(self, loader: DataLoader, shown: Progress) -> None:
+        for batch in islice(loader, self._epoch.batches, None):
+            if self._train is None:
+                self._train = self._declare(batch, training=True)
+            found = self._train(batch)
+            self._epoch.add(found)
+            shown.advance(scalars(self._epoch.results(self._train), "train_"))
+            if self._callbacks:
+                self._callbacks.on_batch_end(self, scalars(self._train.results(found)))
+            if self._stopping:
+                return
+
+    def _declare(self, batch: Batch, *, training: bool) -> Step:
+        if training:
+            self._stream = default_generator.streams
+        return declare(
+            self.model,
+            self.loss_fn,
+            batch,
+            self.metrics,
+            optimizer=self.optimizer if training else None,
+            transform=self.transform,
+            backend=self.backend,
+        )
 
 
-class _Means:
-    """Means over examples of measures that are means over batches."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def add(self, measures: Mapping[str, float], examples: int) -> None:
-        self._count += examples
-        for name, value in measures.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value * examples
-
-    @property
-    def means(self) -> dict[str, float]:
-        return {self._prefix + name: total / self._count for name, total in self._sums.items()}
-
-    def checked(self) -> dict[str, float]:
-        """The means. Raises `DataError` where there was no batch."""
-        if not self._count:
-            raise DataError("Trainer: the loader gave no batches")
-        return self.means
+def _checked_metrics(metrics: Mapping[str, Measure] | None) -> dict[str, Measure]:
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise ArgumentError(f"Trainer: metrics must be a dict such as {{'accuracy': accuracy}}, got {metrics!r}")
+    for name, metric in (metrics or {}).items():
+        if not isinstance(name, str) or not name or name == "loss":
+            raise ArgumentError(f"Trainer: a metric's name must be a string other than 'loss', got {name!r}")
+        if not callable(metric):
+            raise ArgumentError(f"Trainer: the metric {name!r} must be a function of outputs, targets; got {metric!r}")
+    return dict(metrics or {})
 
 
-def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return array.astype(dtype) if array.dtype.kind == dtype.kind and array.dtype != dtype else array
+def _named(prefix: str, measures: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in measures.items()}
 
 
 def _length(loader: DataLoader) -> int | None:
     return loader.batches if isinstance(loader, DataLoader) else None
 
 
-def _made(step: _Step | None, method: str) -> Executable:
+def _made(step: Step | None, method: str) -> Executable:
     if step is None:
         raise ArgumentError(f"Trainer: the step is compiled at the first batch; call {method} first")
     return step.run
