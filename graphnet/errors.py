@@ -66,6 +66,10 @@ class WeightsError(GraphnetError, ValueError):
     """A weights file that is damaged, or that belongs to another model."""
 
 
+class ClaimError(GraphnetError, AssertionError):
+    """An experiment whose numbers do not bear out what it claims."""
+
+
 class MissingExtraError(GraphnetError, ImportError):
     """A package that only some features need, and that is not installed."""
 
