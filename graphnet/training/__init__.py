@@ -3,7 +3,7 @@
 from graphnet.training.augmentation import random_shift
 from graphnet.training.callbacks import Callback, EarlyStopping
 from graphnet.training.data import DataLoader
-from graphnet.training.datasets import Digits, Split, digits
+from graphnet.training.datasets import Digits, Split, digits, text
 from graphnet.training.history import History
 from graphnet.training.metrics import Accuracy, ConfusionMatrix, Metric, Perplexity, TopK, accuracy, perplexity
 from graphnet.training.picture import draw_confusion
@@ -32,4 +32,5 @@ __all__ = [
     "draw_confusion",
     "perplexity",
     "random_shift",
+    "text",
 ]

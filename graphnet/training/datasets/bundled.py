@@ -1,29 +1,14 @@
-"""Data sets that need no download."""
+"""Handwritten digits that need no download."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from graphnet.errors import ArgumentError
 from graphnet.extras import extra
+from graphnet.training.datasets.base import Digits, Split
 
 _TEST_SHARE = 0.2
-
-
-class Split(NamedTuple):
-    """Images (count, 1, height, width), float32 in [0, 1], and their labels (count), int64."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
-class Digits(NamedTuple):
-    """Handwritten digits, apart for training and for testing."""
-
-    train: Split
-    test: Split
 
 
 def digits(size: int = 28, *, seed: int = 0) -> Digits:
