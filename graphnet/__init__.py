@@ -28,9 +28,11 @@ from graphnet.graph.types import TensorType
 from graphnet.ops import operators as _operators  # noqa: F401  (makes Python's operators on nodes work)
 from graphnet.ops import random
 from graphnet.ops.activations import elu, gelu, leaky_relu, log_sigmoid, relu, selu, sigmoid, silu, softplus
+from graphnet.ops.attention import scaled_dot_product_attention
 from graphnet.ops.comparison import (
     clip,
     equal,
+    fmax,
     greater,
     greater_equal,
     isfinite,
@@ -161,6 +163,7 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "fmax",
     "gather",
     "gelu",
     "global_avg_pool2d",
@@ -223,6 +226,7 @@ __all__ = [
     "rms_norm",
     "round",
     "rsqrt",
+    "scaled_dot_product_attention",
     "scatter_add",
     "selu",
     "sigmoid",

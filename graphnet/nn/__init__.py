@@ -17,6 +17,7 @@ from graphnet.nn.activation import (
     Tanh,
     Tanhshrink,
 )
+from graphnet.nn.attention import MultiheadAttention
 from graphnet.nn.containers import Identity, ModuleDict, ModuleList, Sequential
 from graphnet.nn.convolution import Conv1d, Conv2d, ConvTranspose2d
 from graphnet.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
@@ -70,13 +71,18 @@ from graphnet.nn.rectifiers import (
     Softshrink,
     Threshold,
 )
+from graphnet.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from graphnet.nn.shaping import Flatten, PixelShuffle, PixelUnshuffle, Unflatten, Upsample
+from graphnet.nn.transformer import TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -98,6 +104,7 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "Flatten",
+    "GRUCell",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
@@ -110,6 +117,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "LPPool2d",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -123,11 +131,13 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -144,6 +154,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "Upsample",
     "init",

@@ -10,6 +10,7 @@ from graphnet.rewrite.algebra import FAST_MATH as INEXACT
 from graphnet.rewrite.driver import Log, Rule, rewrite
 from graphnet.rewrite.folding import FOLDING
 from graphnet.rewrite.fusion import fuse
+from graphnet.rewrite.joining import JOINING
 from graphnet.rewrite.materialize import materialize
 from graphnet.rewrite.merging import MERGING
 from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
@@ -23,6 +24,7 @@ PIPELINE: list[tuple[str, list[Rule]]] = [
     ("stabilize", STABILIZE),
     ("decompose", [*DECOMPOSE, *FOLD_NORMALIZATION]),
     ("simplify", SIMPLIFY),
+    ("join steps", [*JOINING, *MERGING]),
     ("pool early", POOLING),
     ("turn products", [*PRODUCTS, *MERGING]),
 ]

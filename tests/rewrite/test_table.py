@@ -8,6 +8,7 @@ from graphnet.rewrite.algebra import EXACT, FAST_MATH
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Rule
 from graphnet.rewrite.folding import FOLDING
+from graphnet.rewrite.joining import JOINING
 from graphnet.rewrite.merging import MERGING
 from graphnet.rewrite.normalization import DECOMPOSE, FOLD_NORMALIZATION
 from graphnet.rewrite.pipeline import PIPELINE
@@ -17,6 +18,7 @@ from graphnet.rewrite.stabilize import STABILIZE
 from tests.rewrite import (
     test_algebra,
     test_convolution,
+    test_joining,
     test_merging,
     test_normalization,
     test_pooling,
@@ -24,9 +26,15 @@ from tests.rewrite import (
     test_stabilize,
 )
 
-LISTS = [EXACT, FAST_MATH, MERGING, FOLDING, STABILIZE, DECOMPOSE, FOLD_NORMALIZATION, POOLING, PRODUCTS, CONVOLUTION]
+LISTS = [
+    EXACT, FAST_MATH, MERGING, FOLDING, STABILIZE, DECOMPOSE, FOLD_NORMALIZATION, JOINING, POOLING, PRODUCTS,
+    CONVOLUTION,
+]  # fmt: skip
 RULES: list[Rule] = [rule for rules in LISTS for rule in rules]
-TABLES = [test_algebra, test_merging, test_stabilize, test_normalization, test_pooling, test_products, test_convolution]
+TABLES = [
+    test_algebra, test_merging, test_stabilize, test_normalization, test_joining, test_pooling, test_products,
+    test_convolution,
+]  # fmt: skip
 
 
 def test_every_rule_has_a_row_in_which_it_fires() -> None:
