@@ -31,12 +31,12 @@ def positive(layer: str, argument: str, value: object) -> int:
 
 
 def number(layer: str, argument: str, value: object, *, least: float | None = None) -> float:
-    """`value`, a finite number, of at least `least` where that is given, as a float."""
+    """`value`, a finite number, of at least `least` where that is given; an integer stays one, as in PyTorch."""
     good = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or (least is not None and value < least):  # type: ignore[arg-type,operator]
         wanted = "a finite number" if least is None else f"a finite number >= {least:g}"
         raise ArgumentError(f"{layer}: {argument} must be {wanted}, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return value.item() if isinstance(value, np.generic) else value  # type: ignore[return-value]
 
 
 def fraction(layer: str, argument: str, value: object, what: str = "a number") -> float:

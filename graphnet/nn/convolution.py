@@ -51,6 +51,8 @@ class _Convolution(Module):
         self.padding = padding if isinstance(padding, str) else per_axis(name, "padding", padding, self.axes, least=0)
         if isinstance(padding, str) and padding not in ("same", "valid"):
             raise ArgumentError(f"{name}: padding must be 'same', 'valid' or numbers, got {padding!r}")
+        if padding == "same" and self.stride != (1,) * self.axes:
+            raise ArgumentError(f"{name}: padding='same' needs stride 1, got stride={stride!r}")
         self.padding_mode = one_of(name, "padding_mode", padding_mode, _MODES)
         make_weight_and_bias(self, (out_channels, in_channels // groups, *self.kernel_size), bias, dtype)
 

@@ -32,14 +32,21 @@ class Dropout1d(_Dropout):
     """Dropout of whole channels of (N, C, L), or of one example (C, L). Tompson et al., 2015."""
 
     def forward(self, x: Node) -> Node:
-        return on_batch(_with_axes(self, x, 2, 3), 3, lambda batch: dropout2d(batch, self.p, self.training))
+        if x.ndim not in (2, 3):
+            raise ShapeError(f"Dropout1d: expected 2 or 3 dimensions, got {x.type}")
+        return on_batch(x, 3, lambda batch: dropout2d(batch, self.p, self.training))
 
 
 class Dropout2d(_Dropout):
-    """Dropout of whole channels of (N, C, H, W), or of one example (C, H, W). Tompson et al., 2015."""
+    """Dropout of whole channels of (N, C, H, W). Tompson et al., 2015.
+
+    PyTorch reads three axes as (N, C, L), with a warning that it will read them as (C, H, W); here they are refused.
+    """
 
     def forward(self, x: Node) -> Node:
-        return on_batch(_with_axes(self, x, 3, 4), 4, lambda batch: dropout2d(batch, self.p, self.training))
+        if x.ndim != 4:
+            raise ShapeError(f"Dropout2d: expected 4 dimensions, got {x.type} (Dropout1d takes sequences)")
+        return dropout2d(x, self.p, self.training)
 
 
 class AlphaDropout(_Dropout):
@@ -47,11 +54,3 @@ class AlphaDropout(_Dropout):
 
     def forward(self, x: Node) -> Node:
         return alpha_dropout(x, self.p, self.training)
-
-
-def _with_axes(layer: _Dropout, x: Node, *wanted: int) -> Node:
-    if x.ndim not in wanted:
-        raise ShapeError(
-            f"{type(layer).__name__}: expected {' or '.join(map(str, wanted))} dimensions, got {x.type}"
-        )  # fmt: skip
-    return x

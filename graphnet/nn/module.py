@@ -14,7 +14,9 @@ from graphnet.graph import provenance
 from graphnet.graph.node import Node
 from graphnet.graph.types import DtypeLike, as_dtype
 from graphnet.location import made_at
+from graphnet.nn.calls import declared
 from graphnet.nn.state import LoadResult, load_arrays
+from graphnet.nn.summary import Summary, summary
 from graphnet.ops.sources import Parameter, parameter
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ class Module:
         module.__dict__.update(state, _made_at=provenance.here())
         return module
 
+    def __init__(self) -> None:
+        """A layer without arguments: one that is given some is a mistake, which `object` would let pass."""
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `forward` declares for these nodes, each node marked as belonging to this module."""
         self._refuse_arrays(args, kwargs)
@@ -63,7 +68,7 @@ class Module:
                         provenance.belongs_here(own)
                 made = self._made_at
                 stack.enter_context(made_at(made.file, made.line, Module.__call__.__code__))
-                return self.forward(*args, **kwargs)
+                return declared(self, args, kwargs)
         except GraphnetError as error:
             if "declared at" in str(error):
                 raise
@@ -303,6 +308,10 @@ class Module:
         return load_arrays(dict(self._state()), state_dict, type(self).__name__, strict=strict)
 
     # -- printing -----------------------------------------------------------------------------------------------------
+
+    def summary(self, input_size: Any, dtypes: Any = None) -> Summary:
+        """A table of shapes, parameters, FLOPs and bytes, layer by layer, for inputs of these shapes: `nn.summary`."""
+        return summary(self, input_size, dtypes)
 
     def extra_repr(self) -> str:
         """What a layer adds between its parentheses."""

@@ -167,6 +167,7 @@ class LPPool2d(_Pool):
         if self.norm_type <= 0:
             raise ArgumentError(f"LPPool2d: norm_type must be positive, got {norm_type!r}")
         self._set_windows(kernel_size, stride, 0)
+        self.stride = stride  # type: ignore[assignment]  # None too is printed as it was written
         self.ceil_mode = flag("LPPool2d", "ceil_mode", ceil_mode)
 
     def forward(self, x: Node) -> Node:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from graphnet.errors import ArgumentError, ShapeError
 from graphnet.graph.node import Node
 from graphnet.graph.types import normalize_axis
 from graphnet.nn.arguments import integer, one_of, positive, refuse
 from graphnet.nn.module import Module
-from graphnet.ops.layout import flatten, transpose
+from graphnet.ops.convolution import as_rows
+from graphnet.ops.layout import flatten, squeeze, transpose
 from graphnet.ops.resampling import interpolate
 from graphnet.ops.shaping import reshape
 
@@ -37,9 +39,11 @@ class Unflatten(Module):
         self.dim = integer("Unflatten", "dim", dim)
         if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
             raise ArgumentError(f"Unflatten: unflattened_size must be a tuple of integers, got {unflattened_size!r}")
-        self.unflattened_size = tuple(integer("Unflatten", "a size", n, least=-1) for n in unflattened_size)
-        if self.unflattened_size.count(-1) > 1:
+        for size in unflattened_size:
+            integer("Unflatten", "a size", size, least=-1)
+        if list(unflattened_size).count(-1) > 1:
             raise ArgumentError(f"Unflatten: only one size may be -1, got {unflattened_size!r}")
+        self.unflattened_size = unflattened_size
 
     def forward(self, x: Node) -> Node:
         axis = normalize_axis(self.dim, x.ndim)
@@ -50,7 +54,10 @@ class Unflatten(Module):
 
 
 class Upsample(Module):
-    """Images (N, C, H, W) made larger by repeating elements: `scale_factor` times, or to `size`, a whole multiple."""
+    """Images (N, C, H, W), or sequences (N, C, L), made larger by repeating elements.
+
+    Give `scale_factor`, how many times, or `size`, a whole multiple: one number, or one for each spatial axis.
+    """
 
     def __init__(
         self,
@@ -68,11 +75,34 @@ class Upsample(Module):
             raise ArgumentError(
                 f"Upsample: give either size or scale_factor, got size={size!r} and scale_factor={scale_factor!r}"
             )
-        self.size = None if size is None else _pair("size", size)
-        self.scale_factor = None if scale_factor is None else _pair("scale_factor", scale_factor)
+        for argument, value in (("size", size), ("scale_factor", scale_factor)):
+            for each in value if isinstance(value, (tuple, list)) else (value,):
+                if each is not None and not _is_whole(each):
+                    raise ArgumentError(f"Upsample: {argument} must be whole numbers >= 1, got {value!r}")
+        self.size = size
+        self.scale_factor: float | tuple[float, ...] | None = None
+        if isinstance(scale_factor, (tuple, list)):
+            self.scale_factor = tuple(map(float, scale_factor))
+        elif scale_factor is not None:
+            self.scale_factor = float(scale_factor)  # type: ignore[arg-type]
 
     def forward(self, x: Node) -> Node:
-        return interpolate(x, self.size, self.scale_factor, self.mode)
+        if x.ndim not in (3, 4):
+            raise ShapeError(f"Upsample: expected 3 or 4 dimensions, got {x.type}")
+        size, factor = (self._of_axes(value, x) for value in (self.size, self.scale_factor))
+        if x.ndim == 4:
+            return interpolate(x, size, factor, self.mode)
+        rows = interpolate(as_rows(x), size and (1, *size), factor and (1, *factor), self.mode)
+        return squeeze(rows, 2)
+
+    def _of_axes(self, value: Any, x: Node) -> tuple[int, ...] | None:
+        """One number for each spatial axis of x."""
+        if value is None:
+            return None
+        values = value if isinstance(value, (tuple, list)) else (value,) * (x.ndim - 2)
+        if len(values) != x.ndim - 2:
+            raise ShapeError(f"Upsample: {value!r} is not one number for each spatial axis of {x.type}")
+        return tuple(map(int, values))
 
     def extra_repr(self) -> str:
         if self.size is not None:
@@ -122,10 +152,6 @@ class PixelUnshuffle(Module):
         return f"downscale_factor={self.downscale_factor}"
 
 
-def _pair(argument: str, value: float | Sequence[float]) -> tuple[int, int]:
-    """Two whole numbers >= 1, as PyTorch takes them: 2, 2.0, or one for each axis."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    good = all(isinstance(n, (int, float)) and not isinstance(n, bool) and n >= 1 and n == int(n) for n in values)
-    if len(values) != 2 or not good:
-        raise ArgumentError(f"Upsample: {argument} must be a whole number >= 1, or 2 of them, got {value!r}")
-    return int(values[0]), int(values[1])
+def _is_whole(value: object) -> bool:
+    """Whether a size or factor is a whole number >= 1, as PyTorch takes them: 2 or 2.0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0

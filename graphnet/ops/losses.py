@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.node import Node
 from graphnet.ops.activations import log_sigmoid
-from graphnet.ops.comparison import clip, greater, keep, less, maximum, not_equal, where
+from graphnet.ops.comparison import clip, equal, keep, less, maximum, not_equal, where
 from graphnet.ops.indexing import Gather, one_hot
 from graphnet.ops.indexing import take as take_along
 from graphnet.ops.layout import expand_dims, squeeze
@@ -123,11 +123,7 @@ def kl_div(input: NodeLike, target: NodeLike, reduction: str = "mean", log_targe
     x, t = _alike("kl_div", input, target, "sum" if reduction == "batchmean" else reduction)
     if reduction == "batchmean" and x.ndim == 0:
         raise ShapeError(f"kl_div: reduction 'batchmean' needs a batch, got {x.type}")
-    if log_target:
-        losses = exp(t) * (t - x)
-    else:
-        present = greater(t, 0)
-        losses = keep(present, t * log(where(present, t, 1.0))) - t * x
+    losses = exp(t) * (t - x) if log_target else t * log(where(equal(t, 0), 1.0, t)) - t * x
     if reduction == "batchmean":
         return sum_of(losses) / size_of(x.shape[0], x.dtype)
     return _reduced(losses, reduction)
@@ -224,7 +220,7 @@ def _alike(function: str, input: NodeLike, target: NodeLike, reduction: str) -> 
 
 
 def _fitting(value: NodeLike, x: Node, argument: str) -> Node:
-    node = as_node(value, x.dtype)
+    node = cast(as_node(value, x.dtype), x.dtype)
     if node.ndim > x.ndim or any(n not in (1, m) for n, m in zip(node.shape[::-1], x.shape[::-1], strict=False)):
         raise ShapeError(f"{argument} must broadcast to {shape_text(x.shape)}, got {node.type}")
     return node
