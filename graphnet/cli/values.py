@@ -51,8 +51,7 @@ def backend(text: str) -> str:
 
 def optimizer(text: str) -> str:
     """Reads the name of an optimizer, in any case: `adamw` is `AdamW`."""
-    classes = [name for name in optim.__all__ if isinstance(getattr(optim, name), type)]
-    known = {name.lower(): name for name in classes if name not in ("Optimizer", "Schedule")}
+    known = {name.lower(): name for name in optim.OPTIMIZERS}
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(known.values())}, got {text!r}")
     return known[text.lower()]

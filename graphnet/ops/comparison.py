@@ -179,6 +179,18 @@ class Minimum(Extremum):
     ufunc = np.minimum
 
 
+class Fmax(Elementwise):
+    """max(a, b), or the other operand where one is NaN. At a tie the gradient goes to a, as in PyTorch."""
+
+    ufunc = np.fmax
+    kinds = "fiu"
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        a, b = node.inputs
+        first = greater_equal(a, b) if not a.type.is_float else logical_or(greater_equal(a, b), isnan(b))
+        return [sum_to(keep(first, dy), a.shape), sum_to(keep(~first, dy), b.shape)]
+
+
 class Clip(Op):
     """min(max(x, low), high); None is no bound. The gradient is 0 outside the bounds, dy between and on them."""
 
@@ -295,6 +307,11 @@ def maximum(a: NodeLike, b: NodeLike) -> Node:
 def minimum(a: NodeLike, b: NodeLike) -> Node:
     """The smaller of a and b, elementwise; NaN where either is. At a tie each gets half of the gradient."""
     return Minimum()(*operands(a, b))
+
+
+def fmax(a: NodeLike, b: NodeLike) -> Node:
+    """The larger of a and b, elementwise; where one is NaN, the other. At a tie the gradient goes to a."""
+    return Fmax()(*operands(a, b))
 
 
 def clip(x: NodeLike, min: NodeLike | None = None, max: NodeLike | None = None) -> Node:

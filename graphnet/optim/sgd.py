@@ -1,15 +1,17 @@
-"""Stochastic gradient descent with momentum, and RMSprop."""
+"""Stochastic gradient descent with momentum."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
+from graphnet.nn.arguments import flag
 from graphnet.ops.comparison import equal, where
 from graphnet.ops.sources import Parameter, constant
-from graphnet.ops.unary import sqrt, square
-from graphnet.optim.optimizer import Optimizer, Rate, Slots, check_number
+from graphnet.optim.groups import Options, Params, check_number
+from graphnet.optim.optimizer import Changes, Optimizer, Slots
+from graphnet.optim.rates import Rate
 
 
 class SGD(Optimizer):
@@ -21,77 +23,51 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter],
+        params: Params,
         lr: Rate = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        **engine: object,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum = check_number("SGD", "momentum", momentum)
-        self.dampening = check_number("SGD", "dampening", dampening)
-        self.weight_decay = check_number("SGD", "weight_decay", weight_decay)
-        self.nesterov = bool(nesterov)
-        if nesterov and (not self.momentum or self.dampening):
-            raise ArgumentError("SGD: nesterov needs momentum > 0 and dampening 0")
+        options = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, lr, engine, **options, maximize=maximize)
 
-    def scalars(self, step: Node, rate: Node) -> dict[str, Node]:
+    def check(self, who: str, o: Options) -> None:
+        super().check(who, o)
+        o.momentum = check_number(who, "momentum", o.momentum)
+        o.dampening = check_number(who, "dampening", o.dampening)
+        o.nesterov = flag(who, "nesterov", o.nesterov)
+        if o.nesterov and (not o.momentum or o.dampening):
+            raise ArgumentError(f"{who}: nesterov needs momentum > 0 and dampening 0")
+
+    def scalars(self, step: Node, rate: Node, o: Options, kept: Slots) -> dict[str, Node]:
         # Only the first step takes the gradient undamped, since there is no momentum before it.
-        return {"rate": rate, "undamped": where(equal(step, 0.0), constant(1.0, "float64"), 1.0 - self.dampening)}
+        return {"rate": rate, "undamped": where(equal(step, 0.0), constant(1.0, "float64"), 1.0 - o.dampening)}
 
-    def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node]) -> list[tuple[Parameter, Node]]:
-        g = decayed(g, w, self.weight_decay)
-        if not self.momentum:
+    def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node], o: Options) -> Changes:
+        g = decayed(g, w, o)
+        if not o.momentum:
             return [(w, w - s["rate"] * g)]
         buffer = state["momentum_buffer"]
-        moved = self.momentum * buffer + (s["undamped"] * g if self.dampening else g)
-        direction = g + self.momentum * moved if self.nesterov else moved
+        moved = o.momentum * buffer + (s["undamped"] * g if o.dampening else g)
+        direction = g + o.momentum * moved if o.nesterov else moved
         return [(buffer, moved), (w, w - s["rate"] * direction)]
 
 
-class RMSprop(Optimizer):
-    """v <- alpha * v + (1 - alpha) * g**2;  w <- w - lr * g / (sqrt(v) + eps), with g + weight_decay * w for g.
-
-    centered: the mean of g is kept too, and its square taken from v. momentum: the quotient goes through a buffer.
-    Defaults as `torch.optim.RMSprop`. Hinton, "Neural networks for machine learning", lecture 6, 2012.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Parameter],
-        lr: Rate = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
-        centered: bool = False,
-    ) -> None:
-        super().__init__(params, lr)
-        self.alpha = check_number("RMSprop", "alpha", alpha)
-        self.eps = check_number("RMSprop", "eps", eps)
-        self.weight_decay = check_number("RMSprop", "weight_decay", weight_decay)
-        self.momentum = check_number("RMSprop", "momentum", momentum)
-        self.centered = bool(centered)
-
-    def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node]) -> list[tuple[Parameter, Node]]:
-        g = decayed(g, w, self.weight_decay)
-        squares = state["square_avg"]
-        v = self.alpha * squares + (1.0 - self.alpha) * square(g)
-        changes = [(squares, v)]
-        if self.centered:
-            means = state["grad_avg"]
-            mean = means + (1.0 - self.alpha) * (g - means)
-            changes.append((means, mean))
-            v = v - square(mean)
-        step = g / (sqrt(v) + self.eps)
-        if self.momentum:
-            buffer = state["momentum_buffer"]
-            step = self.momentum * buffer + step
-            changes.append((buffer, step))
-        return [*changes, (w, w - s["rate"] * step)]
+def decayed(g: Node, w: Node, o: Options) -> Node:
+    """g + weight_decay * w, the gradient of the loss with an L2 penalty; g where decay is decoupled."""
+    return g if not o.weight_decay or getattr(o, "decoupled_weight_decay", False) else g + o.weight_decay * w
 
 
-def decayed(g: Node, w: Node, weight_decay: float) -> Node:
-    """g + weight_decay * w: the gradient of the loss with an L2 penalty."""
-    return g + weight_decay * w if weight_decay else g
+def shrunk(w: Node, s: Mapping[str, Node], o: Options) -> Node:
+    """w * (1 - lr * weight_decay) where decay is decoupled: decay that moments do not see; otherwise w."""
+    return w * s["kept"] if o.weight_decay and o.decoupled_weight_decay else w
+
+
+def kept_share(rate: Node, o: Options) -> Node:
+    """The scalar of `shrunk`: 1 - lr * weight_decay."""
+    return 1.0 - rate * o.weight_decay

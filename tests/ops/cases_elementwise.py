@@ -193,6 +193,21 @@ CHOICES = [
         Arg((3,), values=(NAN, 1.0, INF)),
         Arg((3,), values=(1.0, NAN, 2.0)),
     ),
+    Case("fmax", lambda a, b: gn.fmax(a, b), (MATRIX, ROW), torch=lambda a, b: torch.fmax(a, b)),
+    Case(
+        "fmax-ties",
+        lambda a, b: gn.fmax(a, b),
+        (Arg((3,), values=(1.0, 2.0, -1.0)), Arg((3,), values=(1.0, 1.0, 0.0))),
+        torch=lambda a, b: torch.fmax(a, b),
+        smooth=False,
+    ),
+    exact(
+        "fmax-nan",
+        lambda a, b: gn.fmax(a, b),
+        lambda a, b: torch.fmax(a, b),
+        Arg((4,), values=(NAN, 1.0, INF, NAN)),
+        Arg((4,), values=(1.0, NAN, 2.0, NAN)),
+    ),
     exact(
         "maximum-int",
         lambda a, b: gn.maximum(a, b),

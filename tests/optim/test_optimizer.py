@@ -95,7 +95,7 @@ def test_a_loss_that_leaves_a_parameter_out_names_it():
         (lambda p: optim.SGD([]), "got no parameters"),
         (lambda p: optim.SGD(p), "such as model.parameters"),
         (lambda p: optim.SGD([p, p]), "'p' is given twice"),
-        (lambda p: optim.SGD([{"params": [p]}]), "no groups or names"),
+        (lambda p: optim.SGD([("p", p)]), "no names"),
         (lambda p: optim.SGD([gn.parameter([1], "n")]), "'n' is int64"),
         (lambda p: optim.SGD([p], lr=-1.0), "lr must be a number >= 0"),
         (lambda p: optim.SGD([p], lr=gn.input("lr", (2,))), "lr must be a floating-point scalar"),
@@ -113,8 +113,10 @@ def test_mistakes_are_named(make, message):
 
 
 def test_arguments_that_are_not_supported_raise():
-    with pytest.raises(TypeError):
-        optim.Adam([gn.parameter([1.0])], maximize=True)
+    with pytest.raises(ArgumentError, match="Adam: fused=True is not supported; leave it at None"):
+        optim.Adam([gn.parameter([1.0])], fused=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'momentum'"):
+        optim.Adam([gn.parameter([1.0])], momentum=0.9)
 
 
 def test_numpys_numbers_are_numbers():
