@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from graphnet.graph.node import Node
 from graphnet.ops.comparison import greater, maximum, where
 from graphnet.ops.powers import power
+from graphnet.ops.shaping import cast
 from graphnet.ops.sources import Parameter, constant
 from graphnet.ops.unary import abs, sqrt
 from graphnet.optim.adam import WithMoments, corrections, sums
@@ -49,7 +50,7 @@ class NAdam(WithMoments):
 
     def scalars(self, step: Node, rate: Node, o: Options, kept: Slots) -> dict[str, Node]:
         now, following = _mu(step + 1.0, o), _mu(step + 2.0, o)
-        product = _mu_product(kept) * now
+        product = _next_mu_product(step, o, kept)
         root = sqrt(corrections(step, o.betas)[1] * (1.0 / (1.0 - o.betas[1])))
         return {
             "of_gradient": rate * (1.0 - now) * root / (1.0 - product),
@@ -59,7 +60,7 @@ class NAdam(WithMoments):
         }
 
     def keeps(self, step: Node, o: Options, kept: Slots) -> Changes:
-        return [(_mu_product(kept), _mu_product(kept) * _mu(step + 1.0, o))]
+        return [(_mu_product(kept), _next_mu_product(step, o, kept))]
 
     def rule(self, w: Parameter, g: Node, state: Slots, s: Mapping[str, Node], o: Options) -> Changes:
         g = decayed(g, w, o)
@@ -153,3 +154,8 @@ def _mu(t: Node, o: Options) -> Node:
 
 def _mu_product(kept: Slots) -> Parameter:
     return kept.starting_as("mu_product", 1.0)
+
+
+def _next_mu_product(step: Node, o: Options, kept: Slots) -> Node:
+    """The product with this step's factor, rounded as PyTorch does, whose product is float32: 1e-8 of a step."""
+    return cast(cast(_mu_product(kept), "float32") * cast(_mu(step + 1.0, o), "float32"), "float64")
