@@ -5,9 +5,13 @@ from graphnet.training.callbacks import Callback, EarlyStopping
 from graphnet.training.data import DataLoader
 from graphnet.training.datasets import Digits, Split, digits, text
 from graphnet.training.history import History
+from graphnet.training.lr_finder import RateRange, find_learning_rate
 from graphnet.training.metrics import Accuracy, ConfusionMatrix, Metric, Perplexity, TopK, accuracy, perplexity
 from graphnet.training.picture import draw_confusion
 from graphnet.training.recording import BestCheckpoint, Checkpoint, CSVLogger, TensorBoard
+from graphnet.training.sanity import Overfit, can_overfit
+from graphnet.training.search import search
+from graphnet.training.search_result import SearchResult, Trial
 from graphnet.training.trainer import Trainer
 
 __all__ = [
@@ -22,15 +26,22 @@ __all__ = [
     "EarlyStopping",
     "History",
     "Metric",
+    "Overfit",
     "Perplexity",
+    "RateRange",
+    "SearchResult",
     "Split",
     "TensorBoard",
     "TopK",
     "Trainer",
+    "Trial",
     "accuracy",
+    "can_overfit",
     "digits",
     "draw_confusion",
+    "find_learning_rate",
     "perplexity",
     "random_shift",
+    "search",
     "text",
 ]
