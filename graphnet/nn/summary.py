@@ -102,8 +102,8 @@ def summary(model: Module, input_size: Any, dtypes: Any = None) -> Summary:
     FLOPs, counted on the graph as it is declared: a contraction (matrix product, convolution) has two a multiply-add;
     elementwise ops have one an element that they give, reductions one an element that they read, pooling one an
     element of each window; moving values has none. Bytes are those of the parameters and of the activations, these
-    being what the layers that call no others give. A layer that is called twice counts its parameters once; the
-    compiled step may hold less, since bytes are reused, and `compile(...).plan.peak_bytes` says how much.
+    being what the layers that call no others give, views left out. A layer that is called twice counts its parameters
+    once. A compiled step holds less, since bytes are reused: `compile(...).plan.peak_bytes` says how much.
 
     Nothing is run and the model stays as it was. Raises `ArgumentError` for what is no shape.
     """
