@@ -182,11 +182,12 @@ class EarlyStopping(Callback):
         self._weights = {name.removeprefix("weights/"): array for name, array in arrays.items()}
 
 
-def number(owner: str, argument: str, value: object, least: float, *, above: bool = False) -> float:
+def number(owner: str, argument: str, value: object, least: float = -math.inf, *, above: bool = False) -> float:
     """`value` as a finite float of at least (`above`: above) `least`. Raises `ArgumentError`."""
     fits = isinstance(value, (int, float, np.floating, np.integer)) and not isinstance(value, bool)
     if not fits or not math.isfinite(value) or value < least or (above and value == least):  # type: ignore[arg-type, operator]
-        raise ArgumentError(f"{owner}: {argument} must be a number {'>' if above else '>='} {least:g}, got {value!r}")
+        wanted = "a finite number" if least == -math.inf else f"a number {'>' if above else '>='} {least:g}"
+        raise ArgumentError(f"{owner}: {argument} must be {wanted}, got {value!r}")
     return float(value)  # type: ignore[arg-type]
 
 

@@ -105,7 +105,7 @@ def can_overfit(
     """
     name = "can_overfit"
     steps = whole(name, "steps", steps, 1)
-    share, floor = number(name, "share", share, 0.0, above=True), number(name, "floor", floor, -math.inf)
+    share, floor = number(name, "share", share, 0.0, above=True), number(name, "floor", floor)
     expected = None if classes is None else math.log(whole(name, "classes", classes, 2))
     manual_seed(seed)
     model = model_builder()
