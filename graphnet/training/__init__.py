@@ -8,6 +8,7 @@ from graphnet.training.history import History
 from graphnet.training.lr_finder import RateRange, find_learning_rate
 from graphnet.training.metrics import Accuracy, ConfusionMatrix, Metric, Perplexity, TopK, accuracy, perplexity
 from graphnet.training.picture import draw_confusion
+from graphnet.training.rates import LearningRate, Plateau
 from graphnet.training.recording import BestCheckpoint, Checkpoint, CSVLogger, TensorBoard
 from graphnet.training.sanity import Overfit, can_overfit
 from graphnet.training.search import search
@@ -25,9 +26,11 @@ __all__ = [
     "Digits",
     "EarlyStopping",
     "History",
+    "LearningRate",
     "Metric",
     "Overfit",
     "Perplexity",
+    "Plateau",
     "RateRange",
     "SearchResult",
     "Split",

@@ -13,6 +13,7 @@ from graphnet.errors import ArgumentError
 from graphnet.executable import Executable
 from graphnet.nn.module import Module
 from graphnet.ops.random import default_generator
+from graphnet.ops.sources import Parameter
 from graphnet.optim import Optimizer
 from graphnet.optim.clipping import Transform
 from graphnet.training.callbacks import Callback, Callbacks
@@ -145,7 +146,7 @@ class Trainer:
             epoch=self._epoch,
             callbacks=self._callbacks.state_dict(),
         )
-        save_run(path, run, self.model, self._train.parameters)
+        save_run(path, run, self.model, self._kept(self._train))
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on from what `save` or a `Checkpoint` wrote: the next `fit` gives the bits that the run would have given.
@@ -159,7 +160,7 @@ class Trainer:
             default_generator.streams = run.stream
             batch = tuple(np.empty((0, *shape), dtype) for dtype, shape in run.inputs)
             self._train = self._declare(batch, training=True)
-        load_run(path, arrays, self.model, self._train.parameters)
+        load_run(path, arrays, self.model, self._kept(self._train))
         self.history.rows[:] = run.history
         self._resumed = run
 
@@ -189,6 +190,10 @@ class Trainer:
                 self._callbacks.on_batch_end(self, scalars(self._train.results(found)))
             if self._stopping:
                 return
+
+    def _kept(self, step: Step) -> tuple[Parameter, ...]:
+        """All that is saved but for the model: also what the optimizer remembers outside of the step."""
+        return (*step.parameters, *self.optimizer.state.values())
 
     def _declare(self, batch: Batch, *, training: bool) -> Step:
         if training:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graphnet import optim
 from graphnet.errors import ArgumentError, MissingExtraError
-from graphnet.training import Callback, Checkpoint, CSVLogger, EarlyStopping, TensorBoard
+from graphnet.training import Callback, Checkpoint, CSVLogger, EarlyStopping, LearningRate, Plateau, TensorBoard
 from tests.training.runs import At, bits, make_loaders, make_trainer
 
 
@@ -172,6 +173,40 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are():
 def test_arguments_of_early_stopping_are_checked(options, message):
     with pytest.raises(ArgumentError, match=message):
         EarlyStopping(**options)
+
+
+def test_the_learning_rate_is_shown():
+    trainer = make_trainer(lr=optim.cosine(0.02, steps=24))
+    fit([LearningRate()], 2, trainer)
+    assert trainer.history.column("lr") == pytest.approx([0.02 * (1 + math.cos(math.pi * t / 24)) / 2 for t in (6, 12)])
+    assert fit([LearningRate()], 1).history.column("lr") == [0.02]
+
+
+def test_the_rate_falls_on_a_plateau_also_in_a_run_that_is_resumed(tmp_path):
+    pytest.importorskip("safetensors")
+    values = [3, 2, 2, 2, 1, 1, 1, 1]
+
+    def run(epochs, callbacks=(), resumed=None):
+        trainer = make_trainer(lr=optim.ReduceLROnPlateau(0.08, factor=0.5, patience=1))
+        if resumed:
+            trainer.resume(resumed)
+        return fit([Scripted(values), Plateau("seen"), LearningRate(), *callbacks], epochs, trainer)
+
+    whole = run(8)
+    assert whole.history.column("lr") == pytest.approx([0.08, 0.08, 0.08, 0.04, 0.04, 0.04, 0.02, 0.02])
+    run(3, [Checkpoint(tmp_path / "run")])
+    resumed = run(5, resumed=tmp_path / "run")
+    assert resumed.history.rows == whole.history.rows
+    assert bits(resumed) == bits(whole)
+
+
+def test_a_plateau_needs_a_rate_that_it_can_lower():
+    with pytest.raises(ArgumentError, match=r"lr must be an optim.ReduceLROnPlateau, got 0\.02"):
+        fit([Plateau()])
+    with pytest.raises(ArgumentError, match="Plateau: monitor must name a column"):
+        Plateau("")
+    with pytest.raises(ArgumentError, match="Plateau: there is no 'loss' to watch"):
+        fit([Plateau("loss")], 1, make_trainer(lr=optim.ReduceLROnPlateau(0.1)))
 
 
 def _rows(path):

@@ -110,6 +110,26 @@ def test_a_rate_that_is_a_parameter_and_the_state_of_callbacks_go_along(tmp_path
     np.testing.assert_array_equal(checked[0]["weights/0.weight"], stopping.state_dict()["weights/0.weight"])
 
 
+def test_wrapped_optimizers_go_along(tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    def trainer():
+        made = make_trainer()
+        sgd = optim.SGD(made.model.parameters(), lr=optim.cosine(0.1, steps=20), momentum=0.9)
+        made.optimizer = optim.EMA(optim.Accumulate(sgd, 4), 0.9)
+        return made
+
+    whole = trainer()
+    whole.fit(*make_loaders(), epochs=3, progress=False)
+    wanted = bits(whole)
+    first = trainer()  # six batches an epoch: it is saved while two are accumulated
+    first.fit(*make_loaders(), epochs=1, progress=False, callbacks=[Checkpoint(path)])
+    second = trainer()
+    second.resume(path)
+    second.fit(*make_loaders(), epochs=2, progress=False)
+    assert second.history.rows == whole.history.rows and bits(second) == wanted
+
+
 def test_the_weights_in_a_checkpoint_are_weights(tmp_path):
     trainer = make_trainer()
     trainer.fit(*make_loaders(), progress=False, callbacks=[BestCheckpoint(tmp_path / "best.safetensors")])

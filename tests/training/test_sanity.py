@@ -56,7 +56,8 @@ class Blind(nn.Module):
 def test_what_gets_no_gradient_is_named():
     found = check(Blind)
     assert not found.could and not found.sound
-    assert found.zero == ["used.weight", "dead.weight", "dead.bias"] and found.unused == ["unused.weight", "unused.bias"]
+    assert found.zero == ["used.weight", "dead.weight", "dead.bias"]
+    assert found.unused == ["unused.weight", "unused.bias"]
     assert not found.nan
     text = str(found)
     assert "it could NOT learn them" in text
