@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 
@@ -10,7 +11,7 @@ import numpy as np
 from graphnet.errors import ArgumentError, DataError
 from graphnet.extras import extra
 from graphnet.training.datasets.base import Dataset, Split, apart, pixels_to_floats
-from graphnet.training.datasets.files import EXPANSION, FREE, Path, damaged, entries, regular_size
+from graphnet.training.datasets.files import EXPANSION, FREE, Path, damaged, entries, read_bytes
 
 _GREY = {"1", "L", "LA"}
 _COLOURED = {"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
@@ -56,16 +57,16 @@ def image_folder(
 
 def read_picture(path: Path, channels: int | None = None, shape: tuple[int, int] | None = None) -> np.ndarray:
     """The pixels of a picture, (channels, height, width) in bytes; as it is, or of these channels and this shape."""
-    stored = regular_size(path)
+    content = read_bytes(path)  # Pillow would allocate what a chunk claims to hold
     name = os.fspath(path)
     images = extra("PIL.Image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about size: what may be is decided here
-            with images.open(name) as picture:
+            with images.open(io.BytesIO(content)) as picture:
                 width, height = picture.size
-                if 4 * width * height > FREE + EXPANSION * stored:
-                    damaged(name, 0, f"a picture that fits a file of {stored} bytes", f"{width} by {height} pixels")
+                if 4 * width * height > FREE + EXPANSION * len(content):
+                    damaged(name, 0, f"a picture that fits a file of {len(content)} bytes", f"{width} by {height} pixels")
                 if picture.mode not in _GREY | _COLOURED:
                     raise DataError(f"{name}: expected a picture of 8 bits a channel, found the mode {picture.mode}")
                 if channels is None:
@@ -119,8 +120,9 @@ def _classes(folder: str) -> tuple[str, ...]:
 def _shape(size: object) -> tuple[int, int] | None:
     if size is None:
         return None
-    sides = list(size) if isinstance(size, (tuple, list)) and len(size) == 2 else [size, size]
-    for side in sides:
-        if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not 0 < side < 1 << 15:
-            raise ArgumentError(f"image_folder: size must be a positive integer, or two, got {size!r}")
-    return int(sides[0]), int(sides[1])
+    sides = [size, size] if isinstance(size, int) else size
+    if isinstance(sides, (tuple, list)) and len(sides) == 2:
+        height, width = sides
+        if all(type(side) is int and 0 < side < 1 << 15 for side in (height, width)):
+            return height, width
+    raise ArgumentError(f"image_folder: size must be a positive integer, or two, got {size!r}")

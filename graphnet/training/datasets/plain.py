@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import struct
@@ -19,6 +20,7 @@ from graphnet.training.datasets.files import EXPANSION, FREE, Path, damaged, ent
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 _UNDIVIDED = ("x", "y")
 _PIECE = 1 << 18
+_MOST_HEADER = 1 << 14  # NumPy itself reads headers of up to 10,000 bytes
 
 
 def arrays(path: Path, *, test_share: float = 0.2, seed: int = 0) -> Dataset:
@@ -83,8 +85,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _array(file: IO[bytes], name: str, size: int) -> np.ndarray:
     """The array that begins here and must fill `size` bytes; nothing is allocated before that is certain."""
-    shape, fortran, dtype = _header(file, name)
-    begin = file.tell()
+    head = io.BytesIO(file.read(min(size, _MOST_HEADER)))
+    shape, fortran, dtype = _header(head, name)
+    begin = head.tell()
     if dtype.hasobject:
         raise DataError(f"{name}: byte {begin}: holds Python objects, which are not read: they can run code")
     if dtype.kind not in "fiub":
@@ -92,7 +95,7 @@ def _array(file: IO[bytes], name: str, size: int) -> np.ndarray:
     count = math.prod(shape) * dtype.itemsize
     if begin + count != size:
         damaged(name, begin, f"{count} bytes, {dtype} of shape {shape}", f"{size - begin}")
-    content = bytearray()
+    content = bytearray(head.read())
     while piece := file.read(min(_PIECE, count - len(content))):
         content += piece
     if len(content) != count:
