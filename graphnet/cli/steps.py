@@ -80,11 +80,11 @@ def make_optimizer(file: ModelFile, model: Module, name: str | None = None, lr: 
     options = file.recipe.get("options", {}) if name in (None, own) else {}
     name = name or own
     rate = lr if lr is not None else file.recipe.get("lr", 1e-3)
-    made = getattr(optim, name, None)
-    if not isinstance(made, type) or not issubclass(made, optim.Optimizer):
+    made = optim.OPTIMIZERS.get(name)
+    if made is None:
         raise ArgumentError(f"{file.name}: RECIPE names the optimizer {name!r}, which graphnet.optim does not have")
     try:
-        optimizer: optim.Optimizer = made(model.parameters(), lr=rate, **options)
+        optimizer = made(model.parameters(), lr=rate, **options)
     except TypeError as error:
         raise ArgumentError(f"{file.name}: RECIPE's options do not fit {name}: {error}") from None
     return optimizer

@@ -43,7 +43,7 @@ class Accumulate(Wrapper):
         means = []
         for value, gradient in zip(trained, found, strict=True):
             with deriving(value, role=UPDATE):
-                before = self._slots_of(value)["grad_sum"]
+                before = self._slots_of(value).starting_as("grad_sum", -0.0)  # to which adding changes nothing
                 total = before + gradient
                 means.append(total / self.steps)
                 assigns.append(assign(before, choice.zero_or(total)))
