@@ -70,9 +70,13 @@ class ModelFile:
         """Whether it is a classifier that is trained by cross-entropy: scores of classes against labels."""
         return not hasattr(self.module, "loss") and self.target == _type_of(_LABEL)
 
-    def build(self) -> Module:
-        """A new model, with weights that `manual_seed` decides. Raises `ArgumentError` where the file fails."""
-        model = _guarded(self.name, getattr(self.module, self.function))
+    def build(self, **arguments: Any) -> Module:
+        """A new model, with weights that `manual_seed` decides. Raises `ArgumentError` where the file fails.
+
+        arguments: of the function that builds it, instead of its defaults.
+        """
+        function = getattr(self.module, self.function)
+        model = _guarded(self.name, lambda: function(**arguments))
         if not isinstance(model, Module):
             raise ArgumentError(f"{self.name}: {self.function}() must give an nn.Module, got {type(model).__name__}")
         return model
