@@ -74,6 +74,7 @@ from graphnet.nn.rectifiers import (
 from graphnet.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from graphnet.nn.shaping import Flatten, PixelShuffle, PixelUnshuffle, Unflatten, Upsample
 from graphnet.nn.transformer import TransformerEncoder, TransformerEncoderLayer
+from graphnet.nn.weights import Parameter
 
 __all__ = [
     "CELU",
@@ -134,6 +135,7 @@ __all__ = [
     "MultiheadAttention",
     "NLLLoss",
     "PReLU",
+    "Parameter",
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from itertools import groupby
 from typing import Any, Self, overload
 
 from graphnet.errors import ArgumentError
@@ -15,7 +16,10 @@ class _Row(Module):
 
     def append(self, module: Module) -> Self:
         """Put one more module at the end."""
-        self.add_module(str(len(self)), self._checked(module, len(self)))
+        place = len(self)
+        while str(place) in self._modules:  # a part of a Sequential keeps the names of the whole
+            place += 1
+        self.add_module(str(place), self._checked(module, len(self)))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
@@ -112,13 +116,15 @@ class _Row(Module):
 
 
 class Sequential(_Row):
-    """Each module takes what the one before gives: `Sequential(a, b)`, or an OrderedDict to name them."""
+    """Each module takes what the one before gives: `Sequential(a, b)`, a list, or an OrderedDict to name them."""
 
-    def __init__(self, *args: Module | Mapping[str, Module]) -> None:
+    def __init__(self, *args: Module | Mapping[str, Module] | Iterable[Module]) -> None:
         super().__init__()
         if len(args) == 1 and isinstance(args[0], Mapping):
             for name, module in args[0].items():
                 self.add_module(name, module)
+        elif len(args) == 1 and isinstance(args[0], (list, tuple)):
+            self.extend(args[0])
         else:
             for item in args:
                 self.append(item)  # type: ignore[arg-type]  # append says what is wrong with it
@@ -139,6 +145,18 @@ class ModuleList(_Row):
 
     def _kept(self, items: list[tuple[str, Module]]) -> Iterable[tuple[str, Module]]:
         return ((str(place), module) for place, (_, module) in enumerate(items))
+
+    def __repr__(self) -> str:
+        """As in PyTorch, equal neighbours share a line."""
+        runs = [(text, len(list(run))) for text, run in groupby(map(repr, self))]
+        if not runs:
+            return "ModuleList()"
+        lines, place = [], 0
+        for text, count in runs:
+            head = f"({place}): " if count == 1 else f"({place}-{place + count - 1}): {count} x "
+            lines.append((head + text).replace("\n", "\n  "))
+            place += count
+        return "ModuleList(\n  " + "\n  ".join(lines) + "\n)"
 
 
 class ModuleDict(Module):

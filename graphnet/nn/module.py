@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
@@ -14,9 +14,11 @@ from graphnet.graph import provenance
 from graphnet.graph.node import Node
 from graphnet.graph.types import DtypeLike, as_dtype
 from graphnet.location import made_at
+from graphnet.nn.arguments import flag
 from graphnet.nn.calls import declared
 from graphnet.nn.state import LoadResult, load_arrays
 from graphnet.nn.summary import Summary, summary
+from graphnet.nn.tree import Tree, join
 from graphnet.ops.sources import Parameter, parameter
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def _undefined_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
     raise GraphnetError(f"{type(self).__name__} does not say what it computes: define forward(self, ...)")
 
 
-class Module:
+class Module(Tree):
     """Base of layers and models: assign parameters and modules to attributes, and define `forward`.
 
     Calling a module calls `forward` on nodes and gives nodes; nothing runs until `gn.compile`. Called in train and in
@@ -39,16 +41,13 @@ class Module:
     training: bool
     _made_at: provenance.Provenance
     _path: str  # dotted, from the outermost module that took this one in; "" for that module itself
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Parameter | None]
-    _modules: dict[str, Module]
 
     forward: Callable[..., Any] = _undefined_forward
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
         module = super().__new__(cls)
-        state = {"training": True, "_path": "", "_parameters": {}, "_buffers": {}, "_modules": {}}
+        state = {"training": True, "_path": "", "_parameters": {}, "_buffers": {}, "_modules": {}, "_unsaved": set()}
         module.__dict__.update(state, _made_at=provenance.here())
         return module
 
@@ -107,12 +106,13 @@ class Module:
         """Keep a parameter under `name`; None reserves the name (a layer without bias)."""
         self._check_name(name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise ArgumentError(f"{self._describe(name)} must be a gn.parameter or None, got {param!r}")
+            raise ArgumentError(f"{self._describe(name)} must be a gn.parameter or None, got {_said(param)}")
         self._parameters[name] = self._named(name, param)
 
-    def register_buffer(self, name: str, tensor: ArrayLike | Parameter | None) -> None:
-        """Keep a value that is saved with the model but not trained, such as a running statistic."""
+    def register_buffer(self, name: str, tensor: ArrayLike | Parameter | None, persistent: bool = True) -> None:
+        """Keep a value that is not trained, such as a running statistic; a state has it where it is `persistent`."""
         self._check_name(name, self._buffers)
+        (self._unsaved.discard if flag(type(self).__name__, "persistent", persistent) else self._unsaved.add)(name)
         value = tensor if tensor is None or isinstance(tensor, Parameter) else parameter(tensor, name)
         if value is not None:
             value.requires_grad_(False)
@@ -126,7 +126,7 @@ class Module:
         if any(inner is self for inner in module.modules()):
             raise ArgumentError(f"{self._describe(name)} cannot contain the module that it becomes a part of")
         self._modules[name] = module
-        module._settle(_join(self._path, name))
+        module._settle(join(self._path, name))
 
     def _settle(self, path: str) -> None:
         """Tell this module, and all below it, where it now is."""
@@ -137,7 +137,7 @@ class Module:
 
     def _named(self, name: str, value: Parameter | None) -> Parameter | None:
         if value is not None:
-            value.rename(_join(self._path, name))
+            value.rename(join(self._path, name))
         return value
 
     def _check_name(self, name: str, registry: Mapping[str, object]) -> None:
@@ -150,86 +150,42 @@ class Module:
         return f"{type(self).__name__}.{name}"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        registry = next((r for r in (self._parameters, self._buffers, self._modules) if name in r), None)
-        if isinstance(value, Parameter) and registry is None:
+        held = next((r for r in (self._parameters, self._buffers, self._modules) if name in r), None)
+        if held is None and isinstance(value, (Parameter, Module)):
+            self.__dict__.pop(name, None)  # `self.shortcut = None`, and later, where one is needed, a layer
+            held = self._parameters if isinstance(value, Parameter) else self._modules
+        if held is self._parameters:
             self.register_parameter(name, value)
-        elif isinstance(value, Module) and registry is None:
-            self.add_module(name, value)
-        elif registry is self._parameters:
-            self.register_parameter(name, value)
-        elif registry is self._buffers:
-            self.register_buffer(name, value)
-        elif registry is self._modules:
+        elif held is self._buffers:
+            self.register_buffer(name, value, persistent=name not in self._unsaved)
+        elif held is self._modules and value is not None:
             self.add_module(name, value)
         else:
+            self._modules.pop(name, None)
             object.__setattr__(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        for registry in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(registry, {})
-            if name in found:
-                return found[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._modules):
             if name in registry:
                 del registry[name]
+                self._unsaved.discard(name)
                 return
         object.__delattr__(self, name)
-
-    # -- walking ------------------------------------------------------------------------------------------------------
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module under `prefix` and every module below it, outermost first, each once."""
-        seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
-        while stack:
-            path, module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield path, module
-                stack.extend((_join(path, name), child) for name, child in reversed(module._modules.items()))
-
-    def modules(self) -> Iterator[Module]:
-        """This module and every module below it, each once."""
-        return (module for _, module in self.named_modules())
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly below, under their names."""
-        return iter(self._modules.items())
-
-    def children(self) -> Iterator[Module]:
-        """The modules directly below."""
-        return iter(self._modules.values())
-
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """The parameters under their dotted names, each once, even where two layers share it."""
-        return _each_once(self._entries("_parameters", prefix, recurse))
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The parameters, each once."""
-        return (value for _, value in self.named_parameters(recurse=recurse))
-
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """Running statistics and the like under their dotted names, each once."""
-        return _each_once(self._entries("_buffers", prefix, recurse))
-
-    def buffers(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Running statistics and the like, each once."""
-        return (value for _, value in self.named_buffers(recurse=recurse))
-
-    def _entries(self, registry: str, prefix: str, recurse: bool) -> Iterator[tuple[str, Parameter]]:
-        for path, module in self.named_modules(prefix) if recurse else ((prefix, self),):
-            for name, value in getattr(module, registry).items():
-                if value is not None:
-                    yield _join(path, name), value
 
     # -- changing all at once -----------------------------------------------------------------------------------------
 
     def apply(self, fn: Callable[[Module], object]) -> Self:
-        """Call `fn` on every module, innermost first; then the module itself is returned."""
-        for module in reversed(list(self.modules())):
+        """Call `fn` on every module, those inside a module before it; then the module itself is returned."""
+        outermost_first: list[Module] = []
+        stack: list[Module] = [self]
+        seen: set[int] = set()
+        while stack:
+            module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                outermost_first.append(module)
+                stack.extend(module._modules.values())
+        for module in reversed(outermost_first):
             fn(module)
         return self
 
@@ -281,20 +237,6 @@ class Module:
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
-    def _state(self) -> Iterator[tuple[str, Parameter]]:
-        for path, module in self._paths_of_state():
-            for name, value in (*module._parameters.items(), *module._buffers.items()):
-                if value is not None:
-                    yield _join(path, name), value
-
-    def _paths_of_state(self) -> Iterator[tuple[str, Module]]:
-        """Every path to every module: unlike `named_modules`, a module shared by two is under both names."""
-        stack: list[tuple[str, Module]] = [("", self)]
-        while stack:
-            path, module = stack.pop()
-            yield path, module
-            stack.extend((_join(path, name), child) for name, child in reversed(module._modules.items()))
-
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers under PyTorch's names, in its order."""
         return {name: value.value for name, value in self._state()}
@@ -325,13 +267,8 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(first + lines) + "\n)"
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _each_once(entries: Iterator[tuple[str, Parameter]]) -> Iterator[tuple[str, Parameter]]:
-    seen: set[Node] = set()
-    for name, value in entries:
-        if value not in seen:
-            seen.add(value)
-            yield name, value
+def _said(value: object) -> str:
+    """A value in an error: an array by its shape, with what its owner may have wanted."""
+    if not hasattr(value, "__array__"):
+        return repr(value)
+    return f"an array of shape {np.shape(value)} (set_value overwrites what a parameter holds)"

@@ -101,6 +101,10 @@ class Parameter(Node):
         """A copy of the value now."""
         return self.op.storage.array.copy()
 
+    def numel(self) -> int:
+        """How many numbers it holds."""
+        return self.type.static_size
+
     @property
     def requires_grad(self) -> bool:
         """Whether optimizers may change it."""
