@@ -1,4 +1,4 @@
-"""The command line `graphnet`: train, predict, draw, bench, inspect.
+"""The command line `graphnet`: train, predict, draw, bench, inspect, check, search.
 
 What the user got wrong is one line on standard error and exit code 2; an interrupt is silent, exit code 130.
 """
@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from graphnet.cli import bench, draw, inspect, predict, train
+from graphnet.cli import bench, check, draw, inspect, predict, search, train
 from graphnet.cli.measuring import version
 from graphnet.errors import GraphnetError
 
 USER_ERROR, INTERRUPTED = 2, 130
-_COMMANDS = (train, predict, draw, bench, inspect)
+_COMMANDS = (train, predict, draw, bench, inspect, check, search)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     problem: object
     try:
-        options.run(options)
+        code = options.run(options) or 0
         sys.stdout.flush()
-        return 0
+        return int(code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads our output has read enough, such as `head`

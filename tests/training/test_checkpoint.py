@@ -116,7 +116,7 @@ def test_wrapped_optimizers_go_along(tmp_path):
     def trainer():
         made = make_trainer()
         sgd = optim.SGD(made.model.parameters(), lr=optim.cosine(0.1, steps=20), momentum=0.9)
-        made.optimizer = optim.EMA(optim.Accumulate(sgd, 4), 0.9)
+        made.optimizer = optim.Accumulate(optim.EMA(sgd, 0.9), 4)
         return made
 
     whole = trainer()
