@@ -8,11 +8,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import graphnet as gn
-from graphnet import nn
+from graphnet import nn, optim
+from graphnet.training import random_shift
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
-RECIPE = {"optimizer": "AdamW", "lr": 2e-3, "epochs": 15, "batch_size": 64}
+RECIPE = {
+    "optimizer": "AdamW",
+    "lr": optim.cosine(3e-3, steps=315),  # 15 epochs of 21 batches
+    "epochs": 15,
+    "batch_size": 64,
+    "transform": random_shift(1),
+}
 NORMS = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 

@@ -10,48 +10,31 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib
 import tracemalloc
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
-
-import graphnet as gn
-from graphnet import optim
-from graphnet.executable import Executable
+from graphnet.cli.models import ModelFile, find_model
+from graphnet.cli.steps import training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_SLACK = 1.10
 WARM_UP = 3000  # steps; the lists of freed small objects that NumPy and the interpreter keep fill slowly
 
 
-def models() -> dict[str, ModuleType]:
-    """Every module of models/, by name."""
+def models() -> dict[str, ModelFile]:
+    """Every file of models/, by name."""
     names = sorted(path.stem for path in (ROOT / "models").glob("*.py") if path.stem != "__init__")
-    return {name: importlib.import_module(f"models.{name}") for name in names}
+    return {name: find_model(f"models.{name}") for name in names}
 
 
-def training_step(model: ModuleType) -> Executable:
-    """The compiled step (images, labels) -> loss of a module of models/, with the optimizer of its recipe."""
-    images = gn.input("images", ("N", *model.INPUT_SHAPE))
-    labels = gn.input("labels", ("N",), dtype="int64")
-    net = model.build()
-    loss = gn.cross_entropy(net(images), labels)
-    optimizer = getattr(optim, model.RECIPE["optimizer"])(net.parameters(), lr=model.RECIPE["lr"])
-    return gn.compile([images, labels], loss, updates=optimizer.updates(loss))
-
-
-def growth(step: Executable, model: ModuleType, steps: int) -> int:
-    """Bytes of traced memory that `steps` steps leave behind, once it is warm."""
-    rng = np.random.default_rng(0)
-    count = model.RECIPE["batch_size"]
-    images = rng.standard_normal((count, *model.INPUT_SHAPE)).astype("float32")
-    labels = rng.integers(0, model.CLASSES, count)
+def growth(model: ModelFile, steps: int) -> int:
+    """Bytes of traced memory that `steps` training steps leave behind, once it is warm."""
+    graph = training_graph(model)
+    step, batch = graph.compile(), graph.random_batch(model.recipe["batch_size"])
 
     def held_after(steps: int) -> int:
         for index in range(steps):
-            step(images, labels)
+            step(*batch)
             if index % 100 == 99:
                 gc.collect()
         gc.collect()
@@ -73,15 +56,16 @@ def main() -> None:
     missed = []
 
     everything = models()
-    grown = growth(training_step(everything["lenet"]), everything["lenet"], options.steps)
+    grown = growth(everything["lenet"], options.steps)
     print(f"lenet: {options.steps:,} steps left {grown:,} bytes behind")
     if grown >= options.steps:  # less than a byte a step is the tracer's own noise
         missed.append("growth")
 
     print(f"{'model':20} {'batch':>6} {'peak bytes':>14} {'live bytes':>14} {'ratio':>7}")
     for name, model in everything.items():
-        for batch in (2, model.RECIPE["batch_size"]):  # a batch of one has no variance to normalize by
-            plan = training_step(model).specialize(N=batch).plan
+        step = training_graph(model).compile()
+        for batch in (2, model.recipe["batch_size"]):  # a batch of one has no variance to normalize by
+            plan = step.specialize(N=batch).plan
             slack = plan.peak_bytes / plan.live_bytes
             print(f"{name:20} {batch:6} {plan.peak_bytes:14,} {plan.live_bytes:14,} {slack:7.4f}")
             if slack > MOST_SLACK:

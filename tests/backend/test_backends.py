@@ -77,7 +77,7 @@ def test_what_a_backend_cannot_do_falls_back_to_the_reference():
 @pytest.mark.parametrize("name", ["lenet", "deep_mlp"])
 def test_backends_agree_on_the_gradients_of_models(name):
     module = importlib.import_module(f"models.{name}")
-    model = module.build(**({"hidden": (16, 16), "dropout": 0.0} if name == "deep_mlp" else {})).double()
+    model = module.build(**({"hidden": (16, 16), "keep": 1.0} if name == "deep_mlp" else {})).double()
     x, labels = gn.input("x", ("N", *module.INPUT_SHAPE), "float64"), gn.input("labels", ("N",), "int64")
     loss = gn.cross_entropy(model(x), labels)
     gradients = gn.gradients(loss, list(model.parameters()))
