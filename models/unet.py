@@ -1,8 +1,8 @@
 """U-Net: Ronneberger, Fischer and Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015.
 
 Four times down and up again, each step up joined with what was there on the way down. As is usual today, convolutions
-are padded, so that the map has the size of the image, and batch-normalized. On the digits it says of each pixel whether it is background or
-which digit it belongs to, so it must look far beyond the pixel.
+are padded, so that the map has the size of the image, and batch-normalized. On the digits it says of each pixel whether
+it is background or which digit it belongs to, so it must look far beyond the pixel.
 """
 
 import numpy as np

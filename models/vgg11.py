@@ -2,8 +2,8 @@
 
 Its five poolings take 32 by 32 pixels to one, so one linear layer on 512 numbers is all that is left of the three at
 the end; batch normalization follows each convolution, without which it hardly begins to learn. Liu and Deng, "Very deep
-convolutional neural network based image classification using small training sample size", 2015, do both to VGG-16. Keys of
-`state_dict` are those of torchvision's vgg11_bn, but for the classifier's.
+convolutional neural network based image classification using small training sample size", 2015, do both to VGG-16.
+Keys of `state_dict` are those of torchvision's vgg11_bn, but for the classifier's.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Data for the commands: the bundled digits in a model's shape, arrays and pictures from files, and made-up batches."""
+"""Data for the commands: the bundled digits in a model's shape, arrays and pictures from files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,6 @@ def digits_for(shape: tuple[int, ...]) -> Digits:
         raise ArgumentError(f"digits are square grey images of 8x8 pixels or more; they do not fit inputs of {shape}")
     train, test = digits(side)
     return Digits(*(Split(part.images.reshape(-1, *shape), part.labels) for part in (train, test)))
-
-
-def random_batch(shape: tuple[int, ...], classes: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels that are always the same: work to measure, nothing to learn."""
-    rng = np.random.default_rng(0)
-    return rng.random((count, *shape), dtype=np.float32), rng.integers(0, classes, count)
 
 
 def read_inputs(paths: Sequence[Path], shape: tuple[int, ...], *, invert: bool) -> tuple[np.ndarray, list[str]]:

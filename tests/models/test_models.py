@@ -75,8 +75,6 @@ def fitted(name: str) -> Fitted:
     return Fitted(file, model, step, predict, batch, losses, floor, limit)
 
 
-
-
 def floor_of(name: str, batch: tuple[np.ndarray, ...]) -> float:
     """The least that a loss can come to on these examples, which all differ from one another.
 
