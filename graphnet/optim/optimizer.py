@@ -116,6 +116,7 @@ class Optimizer(ABC):
         if len(gradients) != len(self.parameters):
             wanted = f"{len(self.parameters)} gradients, one a parameter"
             raise ArgumentError(f"{type(self).__name__}: expected {wanted}, got {len(gradients)}")
+        _check_gradients(f"{type(self).__name__}: the gradient", self.parameters, gradients)
         return self._step(self.parameters, list(gradients), transform)
 
     def _trained(self) -> list[Parameter]:
@@ -128,7 +129,8 @@ class Optimizer(ABC):
         self._declared = True
         with acting_as(UPDATE), scope(type(self).__name__):
             if transform is not None:
-                found = transform(found)
+                found = list(transform(found))
+                _check_gradients(f"{type(self).__name__}: what transform gives", trained, found)
             assigns = [assign(self.steps_made, self.steps_made + 1)]
             shared: dict[int, Mapping[np.dtype, Mapping[str, Node]]] = {}
             for group in dict.fromkeys(self._group_of[value] for value in trained):
@@ -219,3 +221,13 @@ class Optimizer(ABC):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> LoadResult:
         """Continue from a saved state. Raises `WeightsError`, and changes nothing, where names or shapes differ."""
         return load_arrays(self.state, state_dict, type(self).__name__)
+
+
+def _check_gradients(what: str, trained: Sequence[Parameter], found: Sequence[object]) -> None:
+    """Raise unless there is a gradient of the parameter's type for each, so that none is broadcast by mistake."""
+    if len(found) != len(trained):
+        raise ArgumentError(f"{what} must be a gradient for each of {len(trained)} parameters, got {len(found)}")
+    for value, gradient in zip(trained, found, strict=True):
+        if not isinstance(gradient, Node) or gradient.type != value.type:
+            came = gradient.type if isinstance(gradient, Node) else repr(gradient)
+            raise ArgumentError(f"{what} for {value.name!r} must be a node {value.type}, got {came}")

@@ -9,7 +9,7 @@ import pytest
 
 import graphnet as gn
 from graphnet import optim
-from tests.optim.torch_pair import DTYPES, compare, pair, torch
+from tests.optim.torch_pair import DTYPES, assert_same, compare, our_loss, pair, their_step, torch
 
 CASES = {
     "sgd": ("SGD", dict(lr=0.1)),
@@ -65,6 +65,22 @@ def test_steps_follow_torch(name, dtype):
     ours, theirs = pair(dtype)
     optimizer, rival = getattr(optim, kind)(ours, **options), getattr(torch.optim, kind)(theirs, **options)
     compare(ours, theirs, optimizer, rival, DTYPES[dtype])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_large_parameters_step_in_tiles_as_torch_does(name):
+    """Above a tile ops are fused and run in place: checked against the reference step by step, in two groups."""
+    kind, options = CASES[name]
+    ours, theirs = pair("float64", shapes=((301, 300), (2, 3)))
+    mine, its = (
+        made([{"params": [a]}, {"params": [b], "lr": 0.02}], **options)
+        for made, (a, b) in ((getattr(optim, kind), ours), (getattr(torch.optim, kind), theirs))
+    )
+    step = gn.compile([], None, mine.updates(our_loss(ours)), check=2)
+    for _ in range(2):
+        step()
+        their_step(theirs, its)
+        assert_same(ours, theirs, 1e-12)
 
 
 @pytest.mark.parametrize("name", CLIPPING)
