@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.graph.node import Node
 from graphnet.ops.activations import log_sigmoid
 from graphnet.ops.comparison import clip, equal, keep, less, maximum, not_equal, where
+from graphnet.ops.gradient_control import custom_gradient
 from graphnet.ops.indexing import Gather, one_hot
 from graphnet.ops.indexing import take as take_along
 from graphnet.ops.layout import expand_dims, squeeze
@@ -21,6 +24,7 @@ from graphnet.ops.unary import abs as absolute
 from graphnet.ops.unary import exp, log, square
 
 _REDUCTIONS = ("mean", "sum", "none")
+_LEAST_SPREAD = 9.999999960041972e-13  # 1e-12 rounded to float32, as PyTorch has it in all dtypes
 
 
 def cross_entropy(
@@ -105,13 +109,24 @@ def binary_cross_entropy(
 ) -> Node:
     """-(t * log(p) + (1 - t) * log(1 - p)) * weight for probabilities p = input, as in `torch.nn.functional`.
 
-    Logarithms are cut at -100, so that a p of 0 or 1 gives a finite loss. Outside [0, 1] the result is NaN.
+    Logarithms are cut at -100 and p * (1 - p), in the gradient (p - t) / (p * (1 - p)), at 1e-12, so that a p of 0 or 1
+    gives finite ones. Outside [0, 1] the result is NaN.
     """
     p, t = _alike("binary_cross_entropy", input, target, reduction)
-    losses = -(t * clip(log(p), -100.0) + (1 - t) * clip(log(1 - p), -100.0))
+    losses = _binary_cross_entropies(p, t)
     if weight is not None:
         losses = losses * _fitting(weight, p, "weight")
     return _reduced(losses, reduction)
+
+
+@custom_gradient
+def _binary_cross_entropies(p: Node, t: Node) -> tuple[Node, Callable[[Node], tuple[Node, Node]]]:
+    of_p, of_rest = clip(log(p), -100.0), clip(log(1 - p), -100.0)
+
+    def gradient(dy: Node) -> tuple[Node, Node]:
+        return dy * (p - t) / clip(p * (1 - p), _LEAST_SPREAD), dy * (of_rest - of_p)
+
+    return -(t * of_p + (1 - t) * of_rest), gradient
 
 
 def kl_div(input: NodeLike, target: NodeLike, reduction: str = "mean", log_target: bool = False) -> Node:

@@ -99,4 +99,18 @@ CASES = [
         lambda x, w, b: gn.instance_norm(x, weight=w, bias=b),
         lambda x, w, b: torch.nn.functional.instance_norm(x, weight=w, bias=b),
     ),
+    Case(
+        "rms-norm",
+        lambda x, w: gn.rms_norm(x, (2, 4), w, eps=1e-3),
+        (Arg((3, 2, 4)), Arg((2, 4))),
+        torch=lambda x, w: torch.nn.functional.rms_norm(x, (2, 4), w, eps=1e-3),
+        tolerance32=STEEP,
+    ),
+    Case(
+        "rms-norm-plain",
+        lambda x: gn.rms_norm(x, 5),
+        (Arg((3, 5)),),
+        torch=lambda x: torch.nn.functional.rms_norm(x, (5,)),
+        tolerance32=STEEP,
+    ),
 ]
