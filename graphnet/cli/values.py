@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from graphnet import optim
 from graphnet.backend.registry import backend_names
 from graphnet.errors import ArgumentError
+from graphnet.training.augmentation import Transform, cutout, random_crop, random_flip, random_shift
 
+_MOST_PIXELS = 1 << 15
 _MOST = 2**31 - 1  # what follows from a number of examples or rounds still fits an array's size
+
+AUGMENTATIONS = "flip, vertical-flip, shift[:PIXELS], crop[:PADDING], cutout[:SIZE], none"
+# What each is, and the number that it takes where none is given; None where it takes none.
+_CHANGES: Mapping[str, tuple[Callable[[int], Transform], int | None]] = {
+    "flip": (lambda _: random_flip(), None),
+    "vertical-flip": (lambda _: random_flip(vertical=True), None),
+    "shift": (random_shift, 2),
+    "crop": (lambda padding: random_crop(padding=padding), 4),
+    "cutout": (cutout, 8),
+}
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -55,6 +67,27 @@ def optimizer(text: str) -> str:
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(known.values())}, got {text!r}")
     return known[text.lower()]
+
+
+def augmentation(text: str) -> Transform | None:
+    """Reads a random change to images, such as `flip` or `crop:4`; None for `none`."""
+    name, colon, number = text.partition(":")
+    make, amount = _CHANGES.get(name, (None, None))
+    if text == "none":
+        return None
+    if make is None or (colon and (amount is None or not number.isdecimal() or not 0 < int(number) <= _MOST_PIXELS)):
+        raise argparse.ArgumentTypeError(f"expected some of {AUGMENTATIONS}, got {text!r}")
+    return make(int(number) if colon else amount or 0)
+
+
+def measures(prefix: str, found: Mapping[str, object]) -> str:
+    """Measures in a line, the loss last; accuracies in per cent. Those that are no numbers are left out."""
+    numbers = {name: value for name, value in found.items() if isinstance(value, float)}
+    order = [*(name for name in numbers if name != "loss"), *(name for name in numbers if name == "loss")]
+    return ", ".join(
+        f"{prefix}{name} {numbers[name]:.2%}" if "accuracy" in name else f"{prefix}{name} {numbers[name]:.4f}"
+        for name in order
+    )
 
 
 def make_folder(path: Path) -> Path:

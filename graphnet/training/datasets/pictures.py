@@ -66,7 +66,8 @@ def read_picture(path: Path, channels: int | None = None, shape: tuple[int, int]
             with images.open(io.BytesIO(content)) as picture:
                 width, height = picture.size
                 if 4 * width * height > FREE + EXPANSION * len(content):
-                    damaged(name, 0, f"a picture that fits a file of {len(content)} bytes", f"{width} by {height} pixels")
+                    fits = f"a picture that fits a file of {len(content)} bytes"
+                    damaged(name, 0, fits, f"{width} by {height} pixels")
                 if picture.mode not in _GREY | _COLOURED:
                     raise DataError(f"{name}: expected a picture of 8 bits a channel, found the mode {picture.mode}")
                 if channels is None:
