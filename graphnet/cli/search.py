@@ -109,7 +109,9 @@ class _Objective:
         optimizer = make_optimizer(file, model)
         trainer = Trainer(model, file.loss_of(model), optimizer, metrics=file.metrics, backend=options.backend)
         count = len(self._train[0]) if full else max(1, round(len(self._train[0]) * options.part))
-        size = int(file.recipe.get("batch_size", 64))
+        size = file.recipe.get("batch_size", 64)
+        if not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"batch_size must be a positive integer, got {size!r}")
         train = DataLoader(
             tuple(array[:count] for array in self._train), size, shuffle=True, seed=options.seed,
             transform=file.recipe.get("transform"),

@@ -96,3 +96,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         weights.save(_model(), path)
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["w"]
+
+
+def test_texts_in_the_header_come_back(tmp_path):
+    weights.save({"w": np.ones(2)}, tmp_path / "w", metadata={"made by": "us", "more": "ü"})
+    arrays, texts = weights.load_with_metadata(tmp_path / "w")
+    assert texts == {"made by": "us", "more": "ü"} and list(arrays) == ["w"]
+    weights.save({"w": np.ones(2)}, tmp_path / "w")
+    assert weights.load_with_metadata(tmp_path / "w")[1] == {}
+
+
+def test_what_a_checkpoint_holds_besides_is_no_weight(tmp_path):
+    source, target = _model(), _model()
+    weights.save({**source.state_dict(), f"{weights.RESERVED}step/moment": np.ones(2)}, tmp_path / "w")
+    weights.load(target, tmp_path / "w")
+    assert _same(target, source.state_dict())

@@ -12,6 +12,7 @@ import graphnet as gn
 from graphnet import nn, optim
 from graphnet.errors import ArgumentError, DataError, MissingExtraError, ShapeError
 from graphnet.training import DataLoader, History, Trainer, accuracy
+from graphnet.training.progress import Progress
 
 
 def _problem(count=90):
@@ -135,6 +136,16 @@ def test_arguments_are_checked():
         Trainer(trainer.model, nn.MSELoss(), "adam")
     with pytest.raises(ArgumentError, match="model must be a Module"):
         Trainer(lambda x: x, nn.MSELoss(), trainer.optimizer)
+    for metrics, message in (
+        ([accuracy], "metrics must be a dict such as"),
+        ({"loss": accuracy}, "a metric's name must be a string other than 'loss', got 'loss'"),
+        ({3: accuracy}, "other than 'loss', got 3"),
+        ({"accuracy": 1.0}, "the metric 'accuracy' must be a function of outputs, targets; got 1.0"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            Trainer(trainer.model, nn.MSELoss(), trainer.optimizer, metrics=metrics)
+    with pytest.raises(ArgumentError, match="loss_fn must be a function of outputs and targets, got 'mse'"):
+        Trainer(trainer.model, "mse", trainer.optimizer)
     trainer.metrics["scores"] = lambda outputs, targets: outputs
     with pytest.raises(ArgumentError, match="scores must give a scalar node"):
         trainer.fit(*_loaders(), progress=False)
@@ -145,6 +156,50 @@ def _history():
     history.append({"epoch": 1, "train_loss": 0.75, "validation_loss": 0.5, "train_accuracy": 0.25})
     history.append({"epoch": 2, "train_loss": 0.5, "validation_loss": 0.375, "train_accuracy": 0.5})
     return history
+
+
+def test_a_model_may_give_several_nodes_and_take_several_arrays():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 3), nn.Linear(2, 1)
+
+        def forward(self, x, y):
+            return self.a(x), self.b(y)
+
+    def loss(outputs, targets):
+        scores, size = outputs
+        return nn.CrossEntropyLoss()(scores, targets) + gn.mean(gn.square(size))
+
+    gn.manual_seed(0)
+    model = Two()
+    metrics = {"accuracy": lambda outputs, targets: accuracy(outputs[0], targets)}
+    trainer = Trainer(model, loss, optim.Adam(model.parameters(), lr=0.05), metrics=metrics)
+    x, y = _problem()
+    history = trainer.fit(DataLoader((x, x, y), 30), DataLoader((x, x, y), 40), epochs=4, progress=False)
+    assert history[-1]["train_loss"] < history[0]["train_loss"] and history[-1]["validation_accuracy"] > 0.5
+
+
+def test_a_function_as_metric_is_averaged_over_examples():
+    trainer = _trainer()
+    trainer.metrics["size"] = lambda outputs, targets: gn.mean(gn.cast(targets, "float32"))
+    x, y = _problem()
+    assert trainer.evaluate(DataLoader((x, y), 37))["size"] == pytest.approx(y.mean(), rel=1e-6)
+
+
+def test_each_part_of_the_model_keeps_its_own_mode():
+    trainer = _trainer()
+    trainer.model.train()
+    trainer.model[1].eval()
+    trainer.fit(*_loaders(), epochs=1, progress=False)
+    assert [module.training for module in trainer.model] == [True, False, True, True, True]
+
+
+def test_small_numbers_are_shown_with_their_digits(capsys):
+    progress = Progress(None, 3)
+    progress.begin(1, 1)
+    progress.end({"epoch": 1, "train_loss": 0.25, "lr": 0.00001234, "zero": 0.0})
+    assert capsys.readouterr().err == "epoch 1/1  train_loss 0.2500  lr 1.23e-05  zero 0.0000\n"
 
 
 def test_history_goes_to_csv(tmp_path):
