@@ -8,6 +8,7 @@ import pytest
 import graphnet as gn
 from graphnet import nn, optim
 from graphnet.errors import ArgumentError
+from graphnet.training import DataLoader, Trainer
 from tests.optim.torch_pair import assert_same, our_loss, pair, their_step, torch
 
 
@@ -146,3 +147,39 @@ def test_accumulated_steps_are_averaged_once_each():
 def test_mistakes_are_named(make, message):
     with pytest.raises(ArgumentError, match=message):
         make(optim.SGD([gn.parameter([1.0], "p")]))
+
+
+def test_a_trainer_takes_wrappers_as_they_are_and_resumes_to_the_same_bits(tmp_path):
+    def make():
+        gn.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        rate = optim.ReduceLROnPlateau(0.05, patience=0, factor=0.5)
+        weights, biases = (
+            [p for name, p in model.named_parameters() if name.endswith(kind)] for kind in ("weight", "bias")
+        )
+        ema = optim.EMA(optim.AdamW([{"params": weights}, {"params": biases, "weight_decay": 0.0}], lr=rate), 0.9)
+        generator = np.random.default_rng(0)
+        arrays = generator.normal(size=(24, 4)).astype("float32"), generator.integers(0, 3, 24)
+        loader = DataLoader(arrays, 4, shuffle=True, seed=1)
+        return rate, ema, Trainer(model, gn.cross_entropy, optim.Accumulate(ema, 4)), loader
+
+    rate, ema, trainer, loader = make()
+    trainer.fit(loader, epochs=1, progress=False)  # six batches: one update, and half of the next
+    rate.step(1.0)
+    trainer.save(tmp_path / "run.safetensors")
+    trainer.fit(loader, epochs=1, progress=False)
+    rate.step(1.0)
+    plain = trainer.evaluate(loader)
+    with ema.averaged():
+        assert trainer.evaluate(loader) != plain
+    assert trainer.evaluate(loader) == plain
+
+    rate_again, _, resumed, loader = make()
+    resumed.resume(tmp_path / "run.safetensors")
+    resumed.fit(loader, epochs=1, progress=False)
+    rate_again.step(1.0)
+    pairs = [(trainer.optimizer, resumed.optimizer), (trainer.model, resumed.model)]
+    for wanted, came in ((a.state_dict(), b.state_dict()) for a, b in pairs):
+        assert list(wanted) == list(came)
+        for name, value in wanted.items():
+            np.testing.assert_array_equal(came[name], value, err_msg=name)
