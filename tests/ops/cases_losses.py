@@ -12,7 +12,6 @@ IMAGE, PIXELS = Arg((2, 3, 2, 2)), Arg((2, 2, 2), "int64", 0, 3)
 SOME_IGNORED = Arg((4,), "int64", values=(3, -100, 0, -100))
 WEIGHTS = {"weight": (1.0, 2.0, 0.5, 1.5, 1.0)}
 POSITIVE = Arg((4, 5), low=0.1)
-SHARES = (0.3, 0.6, 0.0, 0.0)
 CHANCES = Arg((4, 5), low=0.2, high=0.8)
 
 
@@ -79,7 +78,6 @@ CASES = [
     _loss("far", "binary_cross_entropy_with_logits", (Arg((4, 5), low=-300, high=300), POSITIVE), smooth=False),
     *_reductions("binary_cross_entropy", (CHANCES, CHANCES)),
     _loss("weighted", "binary_cross_entropy", (CHANCES, CHANCES), factors=WEIGHTS),
-    _loss("certain", "binary_cross_entropy", (Arg((4,), values=(0, 1, 0, 1)), Arg((4,), values=SHARES)), smooth=False),
     _loss("sum", "kl_div", (LOGITS, POSITIVE), reduction="sum"),
     _loss("none", "kl_div", (LOGITS, POSITIVE), reduction="none"),
     _loss("batchmean", "kl_div", (LOGITS, POSITIVE), reduction="batchmean"),

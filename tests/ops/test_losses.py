@@ -90,3 +90,25 @@ SHORT = gn.input("short", ("M",), "int64")
 def test_refusals(build: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         build()
+
+
+def test_binary_cross_entropy_is_finite_at_certainty_and_as_in_torch() -> None:
+    torch = pytest.importorskip("torch")
+    p, t = np.array([0.0, 1.0, 0.0, 1.0, 1e-14]), np.array([0.3, 0.6, 0.0, 0.0, 1.0])
+    x, y = gn.parameter(p, "p"), gn.parameter(t, "t")
+    losses = gn.binary_cross_entropy(x, y, reduction="none")
+    value, by_p, by_t = gn.compile([], [losses, *gn.gradients(gn.sum(losses), [x, y])])()
+    its = torch.tensor(p, requires_grad=True)
+    there = torch.nn.functional.binary_cross_entropy(its, torch.tensor(t), reduction="none")
+    there.sum().backward()
+    np.testing.assert_allclose(value, there.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(by_p, its.grad.numpy(), rtol=1e-12)
+    assert np.isfinite(by_t).all()  # where torch has infinities: the logarithms of the value are cut, and so are these
+
+
+def test_divergence_of_what_is_absent_is_nothing() -> None:
+    x, t = gn.constant([[-1.0, -2.0]]), gn.parameter([[0.0, 1.0]], "t")
+    losses = gn.kl_div(x, t, reduction="none")
+    value, slope = gn.compile([], [losses, *gn.gradients(gn.sum(losses), [t])])()
+    np.testing.assert_allclose(value, [[0.0, 2.0]])
+    assert np.isfinite(slope).all() and slope[0, 1] == 3
