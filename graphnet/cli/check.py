@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphnet.cli import values
+from graphnet.cli.data import add_data, add_data_folder, examples
 from graphnet.cli.models import add_model, find_model
-from graphnet.cli.search import add_data, training_arrays
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.nn.module import Module
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `graphnet check`; its exit code is 1 where something is not as it should be."""
     add_model(parser)
     add_data(parser)
+    add_data_folder(parser)
     parser.add_argument("--samples", type=values.whole(2), default=16, help="how many to learn (default: 16)")
     parser.add_argument("--steps", type=values.whole(1), default=300, help="steps to learn them in (default: 300)")
     parser.add_argument("--lr", type=values.positive, default=1e-3, help="Adam's learning rate (default: 0.001)")
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the report; the exit code."""
     file = find_model(options.model)
-    arrays = training_arrays(file, options)
+    arrays = examples(file, options).train
     if len(arrays[0]) < options.samples:
         raise ArgumentError(f"--samples: the data has {len(arrays[0])} examples, got {options.samples}")
     built: list[Module] = []

@@ -10,17 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from graphnet.cli import values
-from graphnet.cli.data import digits_for
+from graphnet.cli.data import add_data, add_data_folder, examples, held_out
 from graphnet.cli.models import ModelFile, add_model, find_model
 from graphnet.cli.steps import make_optimizer
 from graphnet.errors import ArgumentError
 from graphnet.extras import extra
 from graphnet.ops.random import manual_seed
 from graphnet.training import Callback, DataLoader, Trainer, Trial, search
-from graphnet.training.datasets.registry import SOURCES, load
 from graphnet.training.search import SAMPLERS, Settings
 from graphnet.training.search_result import FINISHED
 from graphnet.training.spaces import LogUniform, Space, parse_space
@@ -36,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `graphnet search`."""
     add_model(parser)
     add_data(parser)
+    add_data_folder(parser)
     parser.add_argument("--trials", type=values.whole(1), default=20, help="settings to try (default: 20)")
     finalists = "how many of the best are trained on all of the data (default: 3)"
     parser.add_argument("--finalists", type=values.whole(0), default=3, help=finalists)
@@ -89,11 +87,7 @@ class _Objective:
 
     def __init__(self, file: ModelFile, options: argparse.Namespace) -> None:
         self._file, self._options = file, options
-        arrays = training_arrays(file, options)
-        order = np.random.Generator(np.random.Philox(options.seed)).permutation(len(arrays[0]))
-        cut = max(1, round(len(order) * _VALIDATION_SHARE))
-        self._validation = tuple(array[order[:cut]] for array in arrays)
-        self._train = tuple(array[order[cut:]] for array in arrays)
+        self._train, self._validation = held_out(examples(file, options), _VALIDATION_SHARE, options.seed)
         known = [f"validation_{name}" for name in ("loss", *file.metrics)]
         self.monitor = options.monitor or ("validation_accuracy" if "accuracy" in file.metrics else "validation_loss")
         if self.monitor not in known:
@@ -193,17 +187,3 @@ def _share(text: str) -> float:
     if share > 1:
         raise argparse.ArgumentTypeError(f"expected a share of at most 1, got {text!r}")
     return share
-
-
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """The options --data and --data-dir."""
-    parser.add_argument("--data", choices=tuple(SOURCES), help="the data set (default: the one that the file names)")
-    parser.add_argument("--data-dir", type=Path, metavar="PATH", help="where the data set is, unless it is bundled")
-
-
-def training_arrays(file: ModelFile, options: argparse.Namespace) -> tuple[np.ndarray, ...]:
-    """Inputs..., target of the training part of the data set, as the model takes them."""
-    name = options.data or file.data
-    if name == "digits" and options.data_dir is None and len(file.inputs) == 1:
-        return file.examples(*digits_for(file.input_shape).train)
-    return file.examples(*load(name, options.data_dir).train)
