@@ -10,8 +10,8 @@ import numpy as np
 import graphnet as gn
 from graphnet import nn, optim
 
-INPUT_SHAPE = (1, 32, 32)
-TARGET = ((32, 32), "int64")  # of each pixel: 0 for background, 1 + the digit for ink
+INPUT_SHAPE = (1, 16, 16)
+TARGET = ((16, 16), "int64")  # of each pixel: 0 for background, 1 + the digit for ink
 CLASSES = 11
 RECIPE = {
     "optimizer": "Adam",
@@ -57,8 +57,8 @@ def build(channels: int = 1, classes: int = CLASSES, width: int = 64, depth: int
 
 
 def small() -> UNet:
-    """Three levels below the first, an eighth as wide."""
-    return build(width=8, depth=3)
+    """Three levels below the first, a quarter as wide."""
+    return build(width=16, depth=3)
 
 
 def loss(outputs: gn.Node, target: gn.Node) -> gn.Node:

@@ -6,14 +6,17 @@ import pytest
 
 from graphnet import optim
 from graphnet.cli.models import find_model
+from graphnet.training import random_shift
 from tests.models.common import learn, small
 
 pytest.importorskip("sklearn")
 
 
 def test_lenet_learns_the_digits_in_fifteen_epochs():
-    shorter = optim.cosine(0.03, steps=15 * 90, eta_min=1e-3)
-    assert learn(find_model("models.lenet"), epochs=15, lr=shorter)["accuracy"] >= 0.98
+    """Its own recipe takes 30 epochs; this one, too, was chosen by cross-validation inside the training images."""
+    rate = optim.cosine(3e-3, steps=15 * 90)
+    recipe = {"optimizer": "Adam", "options": {}, "lr": rate, "epochs": 15, "transform": random_shift(1)}
+    assert learn(find_model("models.lenet"), **recipe)["accuracy"] >= 0.98
 
 
 def test_the_three_layer_convnet_learns_the_digits():

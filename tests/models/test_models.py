@@ -40,7 +40,15 @@ PARAMETERS = {
 
 # How much of the way from the first loss to the floor may be left, where it is not 2 %.
 SHARE = {"vae": 0.05}  # with normal distributions for codes it can only come near the floor
-RATE = {"vae": 1e-2, "inception": 1e-2, "mobilenet": 1e-2, "resnet20": 1e-2}
+RATE = {
+    "char_transformer": 1e-2,
+    "lstm_lm": 2e-2,
+    "unet": 1e-2,
+    "vae": 1e-2,
+    "inception": 1e-2,
+    "mobilenet": 1e-2,
+    "resnet20": 1e-2,
+}
 
 
 @dataclass
