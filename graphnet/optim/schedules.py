@@ -193,21 +193,23 @@ def one_cycle(
     if flag(name, "three_phase", three_phase):
         ends.insert(1, (2 * pct_start * total_steps - 2, first))
 
-    def rule(t: Node) -> Node:
-        t = minimum(t, total_steps - 1.0)
-        begin, rate, phases = 0.0, first, []
-        for end, goal in ends:
-            share = (t - begin) / (end - begin) if end > begin else constant(1.0, "float64")
-            if anneal_strategy == "cos":
-                share = 0.5 - 0.5 * cos(share * math.pi)
-            phases.append((end, rate + (goal - rate) * share))
-            begin, rate = end, goal
-        value = phases[-1][1]
-        for end, within in reversed(phases[:-1]):
-            value = where(less_equal(t, end), within, value)
-        return value
+    return Schedule(f"one_cycle({max_lr:g}, {total_steps})", lambda t: _phases(t, first, ends, anneal_strategy))
 
-    return Schedule(f"one_cycle({max_lr:g}, {total_steps})", rule)
+
+def _phases(t: Node, rate: float, ends: Sequence[tuple[float, float]], anneal_strategy: str) -> Node:
+    """The rate at step t that starts as `rate` and goes to that of each (step, rate) of `ends`, where it then stays."""
+    t = minimum(t, ends[-1][0])
+    begin, phases = 0.0, []
+    for end, goal in ends:
+        share = (t - begin) / (end - begin) if end > begin else constant(1.0, "float64")
+        if anneal_strategy == "cos":
+            share = 0.5 - 0.5 * cos(share * math.pi)
+        phases.append((end, rate + (goal - rate) * share))
+        begin, rate = end, goal
+    value = phases[-1][1]
+    for end, within in reversed(phases[:-1]):
+        value = where(less_equal(t, end), within, value)
+    return value
 
 
 def sequential(schedules: Sequence[float | Schedule], milestones: Sequence[int]) -> Schedule:
