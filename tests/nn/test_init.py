@@ -33,7 +33,15 @@ def test_both_dtypes_start_from_the_same_numbers():
 
 
 @pytest.mark.parametrize(
-    ("layer", "fan"), [(lambda: nn.Linear(400, 300), 400), (lambda: nn.Conv2d(32, 64, 5, groups=2), 400)]
+    ("layer", "fan"),
+    [
+        (lambda: nn.Linear(400, 300), 400),
+        (lambda: nn.Conv2d(32, 64, 5, groups=2), 400),
+        (lambda: nn.Conv1d(100, 200, 4), 400),
+        # PyTorch takes the weight's second axis for the inputs here too, though it holds the outputs.
+        (lambda: nn.ConvTranspose2d(64, 128, 5, groups=8), 400),
+        (lambda: nn.Bilinear(400, 5, 300), 400),
+    ],
 )
 def test_layers_start_uniform_as_in_torch(layer, fan):
     made = layer()
@@ -41,6 +49,12 @@ def test_layers_start_uniform_as_in_torch(layer, fan):
         value, bound = made.state_dict()[name], 1 / math.sqrt(fan)
         assert np.abs(value).max() <= bound
         assert value.std() == pytest.approx(bound / math.sqrt(3), rel=0.15)
+
+
+def test_an_embedding_starts_normal_but_for_its_padding():
+    value = nn.Embedding(100, 200, padding_idx=7).weight.value
+    assert (value[7] == 0).all() and (value[8] != 0).all()
+    assert value.std() == pytest.approx(1, rel=0.02) and value.mean() == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize(

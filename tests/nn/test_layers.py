@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,34 @@ def test_every_layer_is_in_the_table():
     missing = sorted(LAYERS - set(counted) - CONTAINERS - ELSEWHERE)
     assert not missing, f"give these rows in tests/nn/rows.py: {missing}"
     assert len({row.name for row in TABLE}) == len(TABLE)
+
+
+class _Doubles:
+    """graphnet.nn, whose layers are all made with dtype="float64"."""
+
+    def __getattr__(self, name: str) -> Any:
+        layer = getattr(nn, name)
+        return partial(layer, dtype="float64") if "dtype" in inspect.signature(layer).parameters else layer
+
+
+def test_dtype_is_that_of_every_weight_and_statistic():
+    counted = 0
+    for row in TABLE:
+        if type(row.make(nn)).__name__.endswith("Loss"):
+            continue  # whose factors are the user's
+        doubles, singles = row.make(_Doubles()).state_dict(), row.make(nn).state_dict()
+        for name, value in doubles.items():
+            assert value.dtype == (np.float64 if singles[name].dtype.kind == "f" else singles[name].dtype), row.name
+            assert singles[name].dtype in (np.float32, np.int64), row.name
+            counted += 1
+    assert counted > 80
+
+
+def test_an_embedding_takes_vectors_that_are_there():
+    table = np.random.default_rng(0).normal(size=(4, 3))
+    mine, its = nn.Embedding.from_pretrained(table), torch.nn.Embedding.from_pretrained(torch.tensor(table))
+    assert repr(mine) == repr(its) and not mine.weight.requires_grad and mine.weight.dtype == np.float64
+    np.testing.assert_array_equal(mine.weight.value, table)
+    trained = nn.Embedding.from_pretrained(table, freeze=False, padding_idx=-1)
+    assert trained.weight.requires_grad and trained.padding_idx == 3
+    np.testing.assert_array_equal(trained.weight.value, table)
