@@ -150,3 +150,57 @@ def test_networks_print_and_count_as_in_torch(build):
     assert repr(ours) == repr(theirs)
     found = ours.summary(NETWORKS[build])
     assert found.parameters == sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in ours.parameters())
+
+
+def test_three_ways_to_declare_a_net_give_the_same_nodes():
+    """Plain ops on parameters, a Module with a forward, and a Sequential: equal nodes are one object."""
+    first, second = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = first, second
+
+        def forward(self, x):
+            return self.second(gn.relu(self.first(x)))
+
+    x = gn.input("x", ("N", 4))
+    plain = gn.linear(gn.relu(gn.linear(x, first.weight, first.bias)), second.weight, second.bias)
+    assert Net()(x) is plain and nn.Sequential(first, nn.ReLU(), second)(x) is plain
+
+
+def test_a_layer_of_ones_own_trains_saves_and_prints(tmp_path):
+    class Affine(nn.Module):
+        """x * scale + shift, the scale being trained and the shift kept."""
+
+        def __init__(self, size):
+            super().__init__()
+            self.size = size
+            self.scale = nn.Parameter(np.ones(size, "float32"))
+            self.register_buffer("shift", np.full(size, 0.5, "float32"))
+
+        def forward(self, x, *, times=1.0):
+            return x * self.scale * times + self.shift
+
+        def extra_repr(self):
+            return f"size={self.size}"
+
+    model = nn.Sequential(nn.Linear(2, 3), Affine(3))
+    assert repr(model).endswith("(1): Affine(size=3)\n)")
+    x = gn.input("x", ("N", 2))
+    loss = gn.mean(gn.square(model[1](model[0](x), times=2.0)))
+    step = gn.compile([x], loss, updates=optim.SGD(model.parameters(), lr=0.1).updates(loss))
+    array = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    losses = [float(step(array)) for _ in range(20)]
+    assert losses[-1] < losses[0] / 2 and (model[1].shift.value == 0.5).all()
+    safetensors.save(model, tmp_path / "model.safetensors")
+    other = nn.Sequential(nn.Linear(2, 3), Affine(3))
+    safetensors.load(other, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(gn.compile([x], other(x))(array), gn.compile([x], model(x))(array))
+
+
+def test_factors_of_a_loss_do_not_change_its_dtype():
+    x = gn.input("x", ("N", 3))
+    for weight in (np.ones(3), [1.0, 2.0, 3.0], np.ones(3, "float32")):
+        assert nn.BCEWithLogitsLoss(weight, pos_weight=weight)(x, x).dtype == np.float32
+        assert nn.CrossEntropyLoss(weight)(x, gn.input("t", ("N",), "int64")).dtype == np.float32
