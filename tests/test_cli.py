@@ -111,6 +111,129 @@ def test_predict_reads_the_digits(model, weights, capsys):
     assert " of 7 right" in lines[-1]
 
 
+@pytest.mark.parametrize("arguments", [
+    ["--normalize", "mean-image"], ["--normalize", "per-channel", "--augment", "shift:1", "cutout:2"],
+    ["--augment", "none", "--prefetch", "2"],
+])  # fmt: skip
+def test_predict_sees_what_training_saw(model, capsys, arguments):
+    assert main(["train", model, *arguments, "--out", "x"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    tested = next(line for line in said if line.startswith("test accuracy"))
+    assert main(["predict", model, "--weights", "x/weights.safetensors"]) == 0
+    assert tested.split()[2].rstrip(",") in capsys.readouterr().out.splitlines()[-1]
+    assert float(tested.split()[2].rstrip("%,")) > 60
+
+
+def test_prefetching_trains_the_same_weights(model):
+    for folder, count in (("a", "0"), ("b", "3")):
+        assert main(["train", model, "--epochs", "1", "--augment", "shift", "--prefetch", count, "--out", folder]) == 0
+    assert Path("a/weights.safetensors").read_bytes() == Path("b/weights.safetensors").read_bytes()
+
+
+def test_a_folder_of_pictures_is_learned_and_its_classes_are_named(model, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for name, colour in (("dark", 20), ("light", 230)):
+        Path("shades", name).mkdir(parents=True)
+        for number in range(20):
+            image.fromarray(np.full((9, 7), colour + number, np.uint8)).save(f"shades/{name}/{number}.png")
+    data = ["--data", "folder", "--data-dir", "shades"]
+    assert main(["train", model, *data, "--epochs", "30", "--normalize", "per-channel", "--out", "x"]) == 0
+    assert "test accuracy 100.00%" in capsys.readouterr().out
+    weights = ["--weights", "x/weights.safetensors"]
+    assert main(["predict", model, *weights, *data]) == 0
+    assert "8 of 8 right" in capsys.readouterr().out
+    np.save("two.npy", np.stack([np.full((1, 8, 8), 20, np.uint8), np.full((1, 8, 8), 240, np.uint8)]))
+    assert main(["predict", model, *weights, "--input", "two.npy", "--json"]) == 0
+    assert [row["class"] for row in json.loads(capsys.readouterr().out)] == ["dark", "light"]
+    assert "--data folder needs --data-dir" in failure(capsys, "predict", model, *weights)
+
+
+OTHERS = """
+import graphnet as gn
+from graphnet import nn
+from graphnet.training import perplexity
+
+RECIPE = {"optimizer": "Adam", "lr": 1e-2, "epochs": 1, "batch_size": 32}
+"""
+CODER = """
+INPUT_SHAPE = (1, 8, 8)
+TARGET = ((1, 8, 8), "float32")
+
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Linear(16, 64), nn.Unflatten(1, (1, 8, 8)))
+
+
+def loss(outputs, target):
+    return gn.mse_loss(outputs, target)
+
+
+def examples(images, labels):
+    return images, images
+"""
+READER = """
+INPUTS = {"tokens": ((16,), "int64")}
+TARGET = ((16,), "int64")
+CLASSES = 96
+DATA = "text"
+METRICS = {"perplexity": perplexity}
+
+
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scores = nn.Embedding(96, 96)
+
+    def forward(self, tokens):
+        return gn.swapaxes(self.scores(tokens), 1, 2)
+
+
+def build():
+    return Reader()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "arguments", "measures"),
+    [(CODER, ["--normalize", "mean-image", "--augment", "shift"], ["loss"]), (READER, [], ["perplexity", "loss"])],
+    ids=["autoencoder", "language"],
+)
+def test_models_that_are_no_classifiers_are_trained_and_measured(model, capsys, body, arguments, measures):
+    Path("other.py").write_text(OTHERS + body)
+    assert main(["train", "other.py", *arguments]) == 0
+    tested = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("test "))
+    assert [part.split()[1] for part in tested.split(", ")] == measures
+    weights = ["--weights", "runs/other/weights.safetensors"]
+    assert main(["predict", "other.py", *weights]) == 0
+    assert capsys.readouterr().out.strip() == tested.replace("test ", "")
+    assert main(["predict", "other.py", *weights, "--limit", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 5
+    assert "gives no scores of classes" in failure(capsys, "predict", "other.py", *weights, "--input", "x.npy")
+    if body is READER:
+        assert "takes int64, which is not normalized" in failure(
+            capsys, "train", "other.py", "--normalize", "per-channel")  # fmt: skip
+        assert "which are no images" in failure(capsys, "train", "other.py", "--augment", "flip")
+
+
+def test_weights_without_a_word_on_their_data_are_used_as_they_are(model, weights, capsys):
+    from graphnet.interop import safetensors
+
+    texts = safetensors.load_with_metadata(weights)[1]
+    plain = safetensors.load_state(weights)
+    for metadata, said in (
+        (None, None),
+        ({"graphnet_data": "{"}, "what it says of its data does not fit"),
+        ({"graphnet_data": texts["graphnet_data"].replace("null", '{"kind": 3}')}, "does not fit"),
+    ):
+        safetensors.save(plain, "plain.safetensors", metadata=metadata)
+        arguments = ["predict", model, "--weights", "plain.safetensors"]
+        if said is None:
+            assert main(arguments) == 0
+            assert " of 359 right" in capsys.readouterr().out
+        else:
+            assert said in failure(capsys, *arguments)
+
+
 def test_predict_gives_json_for_arrays(model, weights, capsys):
     np.save("images.npy", np.zeros((3, 1, 8, 8), np.uint8))
     assert main(["predict", model, "--weights", weights, "--input", "images.npy", "--json"]) == 0
@@ -195,9 +318,21 @@ def test_a_model_is_named_by_file_or_module(model, capsys, monkeypatch):
         (["train", "small.py", "--lr", "nan"], "--lr: expected a number above 0, got 'nan'"),
         (["train", "small.py", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
         (["train", "small.py", "--batch-size", "x"], "--batch-size: expected an integer of at least 1, got 'x'"),
-        (["train", "small.py", "--optimizer", "lion"], "expected one of SGD, Adam, AdamW, RMSprop, got 'lion'"),
+        (["train", "small.py", "--optimizer", "lioness"], "got 'lioness'"),
         (["train", "small.py", "--backend", "cuda"], "--backend: expected one of naive, numpy, got 'cuda'"),
         (["train", "small.py", "--data", "imagenet"], "invalid choice: 'imagenet'"),
+        (["train", "small.py", "--data", "mnist"], "--data mnist needs --data-dir: the folder with its four files"),
+        (["train", "small.py", "--data", "mnist", "--data-dir", "no"], "no: has no file train-images-idx3-ubyte"),
+        (["train", "small.py", "--data-dir", "."], "digits is bundled and takes no data_dir, got '.'"),
+        (["train", "small.py", "--download"], "digits cannot be downloaded"),
+        (["train", "small.py", "--data", "text"], "images must be float32[N, 1, 8, 8], got int64"),
+        (["train", "small.py", "--data", "arrays", "--data-dir", "many.npz"], "takes labels from 0 to 9; those of"),
+        (["train", "small.py", "--data", "arrays", "--data-dir", "syntax.py"], "syntax.py: not an .npz file"),
+        (["train", "small.py", "--augment", "twirl"], "expected some of flip, vertical-flip, shift[:PIXELS]"),
+        (["train", "small.py", "--augment", "flip:2"], "expected some of flip"),
+        (["train", "small.py", "--augment", "cutout:0"], "expected some of flip"),
+        (["train", "small.py", "--normalize", "max"], "invalid choice: 'max'"),
+        (["train", "small.py", "--prefetch", "-1"], "--prefetch: expected an integer of at least 0"),
         (["train", "small.py", "--epoch", "1"], "unrecognized arguments: --epoch 1"),
         (["train", "small.py", "--out", "small.py"], "'small.py' cannot be a folder: a file is in the way"),
         (["train"], "the following arguments are required: MODEL"),
@@ -225,6 +360,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(model, capsys, arguments, said):
     Path("syntax.py").write_text("def build(:\n")
     Path("shapeless.py").write_text("def build():\n    return None\n")
     Path("options.py").write_text(SMALL.replace("5e-3", "5e-3, 'options': {'momentum': 0.9}"))
+    many = np.arange(20)
+    np.savez("many.npz", x=np.zeros((20, 8, 8), np.uint8), y=many)
     Path("wide.py").write_text(SMALL.replace("(1, 8, 8)", "(1, 8, 9)"))
     assert said in failure(capsys, *arguments)
 
@@ -238,8 +375,8 @@ def test_wrong_inputs_for_predict_are_told(model, weights, capsys):
     for name, said in (
         ("flat.npy", "holds an array of shape (64,); the model takes (N, 1, 8, 8)"),
         ("nan.npy", "holds NaN or infinity"),
-        ("text.npy", "numbers are expected"),
-        ("damaged.npy", "is not a NumPy file, or a damaged one"),
+        ("text.npy", "text.npy: byte 128: expected numbers, found <U1"),
+        ("damaged.npy", "damaged.npy: byte 0: expected the header of a .npy file"),
         ("damaged.png", "cannot be read as a picture"),
         ("missing.npy", "there is no input file"),
     ):

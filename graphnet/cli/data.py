@@ -94,10 +94,10 @@ def examples(file: ModelFile, options: argparse.Namespace, about: About | None =
     else:
         found = load(name, options.data_dir, download=options.download, **_options(name, file.input_shape, about))
     parts = [_fitted(part, file.input_shape) for part in (found.train, found.test)]
-    _check_classes(file, name, parts)
     alphabet = getattr(found, "alphabet", None)
     known = About(name, tuple(getattr(found, "classes", ())), alphabet)
     train, test = (file.examples(*part) for part in parts)
+    _check_classes(file, name, (train[-1], test[-1]))
     return Examples(train, test, known)
 
 
@@ -155,13 +155,12 @@ def _fitted(part: Sequence[np.ndarray], shape: tuple[int, ...]) -> tuple[np.ndar
     return first, *others
 
 
-def _check_classes(file: ModelFile, name: str, parts: Sequence[Sequence[np.ndarray]]) -> None:
+def _check_classes(file: ModelFile, name: str, targets: Sequence[np.ndarray]) -> None:
     if file.classes is None or not file.gives_scores:
         return
-    for _, labels in parts:
-        if labels.dtype.kind in "iu" and not 0 <= labels.min() <= labels.max() < file.classes:
-            found = f"{labels.min()} to {labels.max()}"
-            raise DataError(f"{file.name}: takes labels from 0 to {file.classes - 1}; those of {name} are {found}")
+    least, most = min(labels.min() for labels in targets), max(labels.max() for labels in targets)
+    if not 0 <= least <= most < file.classes:
+        raise DataError(f"{file.name}: takes labels from 0 to {file.classes - 1}; those of {name} are {least} to {most}")
 
 
 def read_inputs(paths: Sequence[Path], shape: tuple[int, ...], *, invert: bool) -> tuple[np.ndarray, list[str]]:

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr", type=values.positive, help="learning rate")
     parser.add_argument("--optimizer", type=values.optimizer, help="SGD, Adam, AdamW, Lion, ...")
     parser.add_argument("--backend", type=values.backend, help="what runs the step")
-    parser.add_argument("--prefetch", type=values.whole(0), default=0, help="batches to make ahead on a thread (default: 0)")
+    parser.add_argument("--prefetch", type=values.whole(0), default=0, help="batches made ahead on a thread")
     parser.add_argument("--seed", type=values.whole(0), default=0, help="decides weights and order (default: 0)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (default: runs/MODEL)")
 
