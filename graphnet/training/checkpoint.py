@@ -121,13 +121,19 @@ def _run(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Run:
             callbacks[name][field_name] = arrays[key]
     return Run(
         inputs=[[str(np.dtype(dtype)), [int(size) for size in shape]] for dtype, shape in about["inputs"]],
-        stream=int(about["stream"]),
+        stream=_count(about["stream"]),
         history=[{str(name): float(value) if name != "epoch" else int(value) for name, value in row.items()}
                  for row in about["history"]],
         loaders={str(name): dict(state) for name, state in about["loaders"].items()},
-        epoch=Totals({name: tuple(values) for name, values in sums.items()}, int(about["batches"])),
+        epoch=Totals({name: tuple(values) for name, values in sums.items()}, _count(about["batches"])),
         callbacks=callbacks,
     )  # fmt: skip
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 def check_folder(name: str, path: str | os.PathLike[str]) -> str:

@@ -96,6 +96,8 @@ def find_learning_rate(
     name = "find_learning_rate"
     if not isinstance(trainer, Trainer):
         raise ArgumentError(f"{name}: trainer must be a Trainer, got {trainer!r}")
+    if not isinstance(loader, DataLoader):
+        raise ArgumentError(f"{name}: loader must be a DataLoader, got {loader!r}")
     start, steps = number(name, "start", start, 0.0, above=True), whole(name, "steps", steps, 10)
     stop = number(name, "stop", stop, start, above=True)
     smoothing = number(name, "smoothing", smoothing, 0.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from graphnet.errors import ArgumentError
+from graphnet.errors import ArgumentError, WeightsError
 from graphnet.executable import Executable
 from graphnet.nn.module import Module
 from graphnet.ops.random import default_generator
@@ -142,7 +142,7 @@ class Trainer:
             inputs=self._train.signature,
             stream=self._stream,
             history=self.history.rows,
-            loaders={name: loader.state_dict() for name, loader in self._loaders.items()},
+            loaders={name: loader.state_dict() for name, loader in self._loaders.items() if _is_loader(loader)},
             epoch=self._epoch,
             callbacks=self._callbacks.state_dict(),
         )
@@ -156,11 +156,17 @@ class Trainer:
         parameter, for a file that is missing, damaged, no checkpoint, or of another model or optimizer.
         """
         run, arrays = read_run(path)
-        if self._train is None:
-            default_generator.streams = run.stream
-            batch = tuple(np.empty((0, *shape), dtype) for dtype, shape in run.inputs)
-            self._train = self._declare(batch, training=True)
-        load_run(path, arrays, self.model, self._kept(self._train))
+        before, streams = self._train, default_generator.streams
+        try:
+            if self._train is None:
+                default_generator.streams = run.stream
+                batch = tuple(np.empty((0, *shape), dtype) for dtype, shape in run.inputs)
+                self._train = self._declare(batch, training=True)
+            _check_unfinished(path, run, self._train)
+            load_run(path, arrays, self.model, self._kept(self._train))
+        except BaseException:
+            self._train, default_generator.streams = before, streams
+            raise
         self.history.rows[:] = run.history
         self._resumed = run
 
@@ -172,11 +178,12 @@ class Trainer:
         if self._resumed is not None:
             run, self._resumed = self._resumed, None
             for name, loader in self._loaders.items():
-                if name in run.loaders:
+                if name in run.loaders and _is_loader(loader):
                     loader.load_state_dict(run.loaders[name])
             self._callbacks.load_state_dict(run.callbacks)
             self._epoch = run.epoch
-            if self._epoch.batches:  # the epoch that was begun is begun again, and its first batches passed over
+            if self._epoch.batches and _is_loader(train):
+                # The epoch that was begun is begun again, and its first batches are passed over.
                 train.epoch -= 1
 
     def _train_epoch(self, loader: DataLoader, shown: Progress) -> None:
@@ -220,12 +227,25 @@ def _checked_metrics(metrics: Mapping[str, Measure] | None) -> dict[str, Measure
     return dict(metrics or {})
 
 
+def _check_unfinished(path: str | os.PathLike[str], run: Run, step: Step) -> None:
+    """Raise `WeightsError` where an epoch was begun with other metrics than it would be ended with."""
+    had, has = sorted(run.epoch.sums), sorted(step.measures)
+    if run.epoch.batches and had != has:
+        began = f"was saved within an epoch, measuring {', '.join(had)}"
+        raise WeightsError(f"{os.fspath(path)}: {began}; this trainer measures {', '.join(has)}")
+
+
 def _named(prefix: str, measures: Mapping[str, Any]) -> dict[str, Any]:
     return {prefix + name: value for name, value in measures.items()}
 
 
+def _is_loader(loader: object) -> bool:
+    """Whether it knows where it is; any iterable of batches will do, but begins each epoch where it likes."""
+    return isinstance(loader, DataLoader)
+
+
 def _length(loader: DataLoader) -> int | None:
-    return loader.batches if isinstance(loader, DataLoader) else None
+    return loader.batches if _is_loader(loader) else None
 
 
 def _made(step: Step | None, method: str) -> Executable:

@@ -16,7 +16,7 @@ import graphnet as gn
 from graphnet import nn, optim
 from graphnet.errors import ArgumentError, WeightsError
 from graphnet.interop import safetensors
-from graphnet.training import BestCheckpoint, Checkpoint, DataLoader, EarlyStopping, Trainer
+from graphnet.training import BestCheckpoint, Checkpoint, DataLoader, EarlyStopping, TopK, Trainer
 from tests.training.runs import At, bits, make_loaders, make_trainer, problem
 
 pytest.importorskip("safetensors")
@@ -186,6 +186,35 @@ def test_a_checkpoint_of_another_run_is_refused_and_nothing_changes(saved):
         assert trainer.epochs_done == 0
 
 
+def test_other_metrics_than_those_of_an_unfinished_epoch_are_refused(tmp_path):
+    path = tmp_path / "run.safetensors"
+    save = At(lambda trainer: trainer.save(path), epoch=1, batch=2)
+    make_trainer().fit(*make_loaders(), progress=False, callbacks=[save])
+    trainer = make_trainer()
+    trainer.metrics = {"top2": TopK(2)}
+    before = bits(trainer)
+    with pytest.raises(WeightsError, match="epoch, measuring accuracy, loss; this trainer measures loss, top2"):
+        trainer.resume(path)
+    assert bits(trainer) == before
+    with pytest.raises(ArgumentError, match="call fit first"):
+        trainer.train_step  # noqa: B018
+
+
+def test_batches_may_come_from_any_iterable(tmp_path):
+    x, y = problem()
+    batches = [(x[:40], y[:40]), (x[40:], y[40:])]
+    whole, first, second = (make_trainer() for _ in range(3))
+    gn.manual_seed(1)
+    whole.fit(batches, epochs=3, progress=False)
+    wanted = bits(whole)
+    gn.manual_seed(1)
+    first.fit(batches, epochs=2, progress=False)
+    first.save(tmp_path / "run")
+    second.resume(tmp_path / "run")
+    second.fit(batches, epochs=1, progress=False)
+    assert second.history.rows == whole.history.rows and bits(second) == wanted
+
+
 def test_what_is_no_checkpoint_is_refused(saved, tmp_path):
     safetensors.save(make_trainer().model, tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match="holds weights, but no run to resume"):
@@ -209,6 +238,8 @@ def test_what_is_no_checkpoint_is_refused(saved, tmp_path):
         ({"history": [1]}, "a damaged checkpoint"),
         ({"callbacks": None}, "a damaged checkpoint"),
         ({"stream": None}, "a damaged checkpoint"),
+        ({"stream": -1}, "a damaged checkpoint: .*-1 is no count"),
+        ({"batches": -2}, "a damaged checkpoint"),
     ],
 )
 def test_what_a_checkpoint_says_of_the_run_is_checked(saved, change, message):

@@ -146,6 +146,8 @@ def test_arguments_are_checked(options, message):
 def test_what_is_no_trainer_and_a_loss_that_is_nan_are_told():
     with pytest.raises(ArgumentError, match="trainer must be a Trainer, got 3"):
         find_learning_rate(3, make_loaders()[0])
+    with pytest.raises(ArgumentError, match=r"loader must be a DataLoader, got \[\]"):
+        find_learning_rate(make_trainer(), [])
     trainer = make_trainer()
     trainer.model[0].weight.set_value(np.full((16, 2), np.nan, "float32"))
     with pytest.raises(DataError, match="the loss is nan at the first step, before any training"):
