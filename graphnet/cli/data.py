@@ -160,7 +160,8 @@ def _check_classes(file: ModelFile, name: str, targets: Sequence[np.ndarray]) ->
         return
     least, most = min(labels.min() for labels in targets), max(labels.max() for labels in targets)
     if not 0 <= least <= most < file.classes:
-        raise DataError(f"{file.name}: takes labels from 0 to {file.classes - 1}; those of {name} are {least} to {most}")
+        wanted = f"labels from 0 to {file.classes - 1}"
+        raise DataError(f"{file.name}: takes {wanted}; those of {name} are {least} to {most}")
 
 
 def read_inputs(paths: Sequence[Path], shape: tuple[int, ...], *, invert: bool) -> tuple[np.ndarray, list[str]]:
