@@ -1,4 +1,4 @@
-"""`graphnet search` and `graphnet check`, as a user meets them."""
+"""`graphnet search`, `graphnet check` and `graphnet train --resume`, as a user meets them."""
 
 from __future__ import annotations
 
@@ -131,6 +131,21 @@ def test_check_ends_with_1_where_something_is_wrong(model, capsys):
     assert main(["check", f"{model}:blind", "--samples", "4", "--steps", "20"]) == 1
     out = capsys.readouterr().out
     assert "could NOT learn them" in out and "zero gradients in the first 5 steps: 1.weight, 1.bias, 3.weight" in out
+
+
+def test_training_goes_on_where_it_was_ended(model, capsys):
+    pytest.importorskip("safetensors")
+    assert main(["train", model, "--out", "whole", "--epochs", "3"]) == 0
+    for epochs in ("1", "3", "3"):
+        assert main(["train", model, "--out", "parts", "--epochs", epochs, "--resume"]) == 0
+    for name in ("weights.safetensors", "history.csv"):
+        assert Path("parts", name).read_bytes() == Path("whole", name).read_bytes()
+    assert not Path("whole", "run.safetensors").exists()
+    Path("parts/run.safetensors").write_bytes(b"damaged")
+    capsys.readouterr()
+    assert "parts/run.safetensors: not a safetensors file" in failure(
+        capsys, "train", model, "--out", "parts", "--resume"
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from graphnet.errors import ArgumentError
 from graphnet.extras import extra
 from graphnet.interop import safetensors
 from graphnet.ops.random import manual_seed
-from graphnet.training import DataLoader, Normalization, Trainer, alike, compose
+from graphnet.training import Checkpoint, DataLoader, History, Normalization, Trainer, alike, compose
 from graphnet.training.augmentation import Transform
 from graphnet.training.normalization import KINDS
 
@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", type=values.backend, help="what runs the step")
     parser.add_argument("--prefetch", type=values.whole(0), default=0, help="batches made ahead on a thread")
     parser.add_argument("--seed", type=values.whole(0), default=0, help="decides weights and order (default: 0)")
+    resume = "keep the run in FOLDER/run.safetensors after each epoch, and go on from it where it is there"
+    parser.add_argument("--resume", action="store_true", help=resume)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (default: runs/MODEL)")
 
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> None:
     trainer = Trainer(model, file.loss_of(model), optimizer, metrics=file.metrics, backend=options.backend)
     loaders, about = _loaders(file, options)
     folder = values.make_folder(options.out or Path("runs") / file.name)
-    history = trainer.fit(loaders["train"], loaders["validation"], epochs=_setting(file, options.epochs, "epochs", 10))
+    history = _fit(trainer, loaders, _setting(file, options.epochs, "epochs", 10), folder, options)
     tested = trainer.evaluate(loaders["test"])
     safetensors.save(model, folder / "weights.safetensors", metadata=about.to_metadata())
     history.to_csv(folder / "history.csv")
@@ -62,6 +64,20 @@ def run(options: argparse.Namespace) -> None:
     print(values.measures("test ", tested))
     for name in ("weights.safetensors", "history.csv", "curves.png"):
         print(folder / name)
+
+
+def _fit(
+    trainer: Trainer, loaders: dict[str, DataLoader], epochs: int, folder: Path, options: argparse.Namespace
+) -> History:
+    """Train up to so many epochs; those of the run that is resumed count."""
+    path = folder / "run.safetensors"
+    if options.resume and path.exists():
+        trainer.resume(path)
+    left = epochs - trainer.epochs_done
+    if left > 0:
+        callbacks = [Checkpoint(path)] if options.resume else []
+        trainer.fit(loaders["train"], loaders["validation"], epochs=left, callbacks=callbacks)
+    return trainer.history
 
 
 def _loaders(file: ModelFile, options: argparse.Namespace) -> tuple[dict[str, DataLoader], About]:
