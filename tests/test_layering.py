@@ -28,6 +28,7 @@ STAGES = [
     ["executable"],
     ["compiler"],
     ["training", "interop", "viz"],
+    ["experiments"],
     ["cli"],
     ["__init__", "__main__"],
 ]

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from graphnet.cli import bench, check, draw, inspect, predict, search, train
+from graphnet.cli import bench, check, draw, experiment, inspect, predict, search, train
 from graphnet.cli.measuring import version
 from graphnet.errors import GraphnetError
 
 USER_ERROR, INTERRUPTED = 2, 130
-_COMMANDS = (train, predict, draw, bench, inspect, check, search)
+_COMMANDS = (train, predict, draw, bench, inspect, check, search, experiment)
 
 
 class _Parser(argparse.ArgumentParser):
