@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Row:
     """One call of one module, with all that it calls in turn.
 
-    name: its name in the module that called it. depth: how many calls it is inside of. parameters, bytes: of what no
-    row above has counted already. flops: of all nodes from `inputs` to `outputs`.
+    name: its name in the module that called it. depth: how many calls it is inside of. parameters: those that no
+    earlier call, over by then, has counted. flops: of all nodes from `inputs` to `outputs` that are new.
     """
 
     name: str
@@ -102,8 +102,8 @@ def summary(model: Module, input_size: Any, dtypes: Any = None) -> Summary:
     FLOPs, counted on the graph as it is declared: a contraction (matrix product, convolution) has two a multiply-add;
     elementwise ops have one an element that they give, reductions one an element that they read, pooling one an
     element of each window; moving values has none. Bytes are those of the parameters and of the activations, these
-    being what the layers that call no others give, views left out. A layer that is called twice counts its parameters
-    once. A compiled step holds less, since bytes are reused: `compile(...).plan.peak_bytes` says how much.
+    being what modules give, each array once (what a forward makes on the way to it is left out). A layer that is called
+    twice counts its parameters once. A step holds less, since bytes are reused: `compile(...).plan.peak_bytes` says it.
 
     Nothing is run and the model stays as it was. Raises `ArgumentError` for what is no shape.
     """
@@ -123,6 +123,7 @@ class _Recorder:
         self.rows: list[Row] = []
         self.open: list[tuple[Row, str]] = []
         self.known: set[Node] = set()  # what earlier calls took and gave: not the work of later ones
+        self.given: list[Node] = []
         self.counted: set[Parameter] = set()
 
     def call(self, module: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -131,10 +132,10 @@ class _Recorder:
         row = Row(self._name(path), type(module).__name__, len(self.open), [node.type for node in inputs])
         self.known.update(inputs)
         known = set(self.known)
-        first = len(self.rows)
         self.rows.append(row)
         fresh = [own for own in module.parameters() if own not in self.counted]
         self.open.append((row, path))
+        before = len(self.given)
         try:
             result = module.forward(*args, **kwargs)
         finally:
@@ -144,9 +145,9 @@ class _Recorder:
         row.flops = _sum(flops(node) for node in _between(outputs, known))
         row.parameters = sum(own.type.static_size for own in fresh)
         row.parameter_bytes = sum(own.type.nbytes for own in fresh)
-        inner = [other for other in self.rows[first + 1 :] if other.depth == row.depth + 1]
-        own_bytes = (node.type.size * node.dtype.itemsize for node in _held(outputs) if node not in known)
-        row.activation_bytes = _sum(other.activation_bytes for other in inner) if inner else _sum(own_bytes)
+        self.given.extend(node for node in _held(outputs) if node not in known)
+        inside = dict.fromkeys(self.given[before:])  # what this call and those inside it gave, each once
+        row.activation_bytes = _sum(node.type.size * node.dtype.itemsize for node in inside)
         self.counted.update(fresh)
         self.known.update(outputs)
         return result

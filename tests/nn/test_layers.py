@@ -13,6 +13,8 @@ import pytest
 import graphnet as gn
 from graphnet import nn, optim
 from graphnet.interop import safetensors
+from graphnet.nn import loss as loss_layers
+from graphnet.ops import losses
 from tests.nn.rows import TABLE, Row
 
 torch = pytest.importorskip("torch")
@@ -146,3 +148,11 @@ def test_an_embedding_takes_vectors_that_are_there():
     trained = nn.Embedding.from_pretrained(table, freeze=False, padding_idx=-1)
     assert trained.weight.requires_grad and trained.padding_idx == 3
     np.testing.assert_array_equal(trained.weight.value, table)
+
+
+def test_every_loss_is_a_module_too():
+    functions = {name for name, found in vars(losses).items()
+                 if inspect.isfunction(found) and found.__module__ == losses.__name__ and not name.startswith("_")}  # fmt: skip
+    text = inspect.getsource(loss_layers)
+    assert len(functions) >= 10
+    assert not [name for name in functions if f"return {name}(" not in text]

@@ -79,6 +79,8 @@ def test_shared_layers_branches_and_several_inputs():
         ("", 26, 96 + 96 + 12 + 54), ("shared", 16, 96), ("shared", 0, 96), ("frozen", 10, 54)
     ]  # fmt: skip
     assert (found.parameters, found.trained) == (26, 16)
+    # Each call's result, and the sum, which no layer gives.
+    assert [row.activation_bytes for row in found.rows] == [4 * (12 + 12 + 12 + 6), 48, 48, 24]
     assert str(Branches().summary({"right": (3, 4), "left": (3, 4)}).flops) == str(found.flops)
     # Equal nodes are one: the second call costs nothing.
     assert Branches().summary([gn.input("x", (3, 4))] * 2).flops == 96 + 12 + 54
