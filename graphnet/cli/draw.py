@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="a folder or a file (default: here)")
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all", help="what to draw (default: all)")
     parser.add_argument("--format", choices=FORMATS, help="default: what the name of the file says, else svg")
-    parser.add_argument("--detail", choices=("layers", "ops", "nodes"), default="ops", help="how fine (default: ops)")
+    parser.add_argument(
+        "--detail", choices=("layers", "ops", "nodes"), help="how fine (default: ops; layers where those are too many)"
+    )
     parser.add_argument("--batch-size", type=values.whole(1), help="for the compiled step (default: the recipe's)")
     parser.add_argument("--backend", type=values.backend, help="for the compiled step")
     parser.add_argument("--profile", action="store_true", help="measure, and write the time of each step into its box")

@@ -10,12 +10,15 @@ from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
 from graphnet.profile import Profile
 from graphnet.program import Program
+from graphnet.viz.columns import ranks_of
 from graphnet.viz.diagram import Diagram, bytes_text, diagram
 from graphnet.viz.dot import dot_source, placed_bytes
 from graphnet.viz.svg import svg_text
 
 FORMATS = ("svg", "png", "pdf", "dot")
 _MOST_BOXES = 3_000
+_MOST_PASSED = 20_000
+"""Rows that arrows pass. Pictures of more take a minute to place, as unrolled steps do, and are shown by layers."""
 
 
 def draw(
@@ -24,22 +27,29 @@ def draw(
     *,
     updates: Sequence[Node] = (),
     title: str = "",
-    detail: str = "ops",
+    detail: str | None = None,
     nbytes: Mapping[Node, int] | None = None,
     seconds: Mapping[Node, float] | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Draw what `outputs` and `updates` depend on into `path`; its suffix says the format. The path is given back.
 
-    detail: "layers", "ops" or "nodes", from coarse to fine. nbytes, seconds: what to write on each node;
-    notes: what to write under the title.
+    detail: "layers", "ops" or "nodes", from coarse to fine; None is "ops", or "layers" where these are too many.
+    nbytes, seconds: what to write on each node; notes: what to write under the title.
     Raises `ArgumentError` for another suffix, a folder that does not exist, a picture of too many boxes to be looked
     at, and for PNG and PDF where the program `dot` of Graphviz is not installed; SVG and DOT need no program.
     """
     target = Path(path)
     form = check_target(target)
     named = _named(outputs)
-    picture = diagram(named, updates, title=title or target.stem, detail=detail, nbytes=nbytes, seconds=seconds)
+
+    def shown(level: str) -> Diagram:
+        return diagram(named, updates, title=title or target.stem, detail=level, nbytes=nbytes, seconds=seconds)
+
+    picture = shown(detail or "ops")
+    if detail is None and (len(picture.boxes) > _MOST_BOXES or _rows_passed(picture) > _MOST_PASSED):
+        picture = shown("layers")
+        notes = [*notes, "shown by layers"]
     picture.notes += notes
     if len(picture.boxes) > _MOST_BOXES:
         raise ArgumentError(
@@ -55,7 +65,7 @@ def draw_program(
     path: str | Path,
     *,
     title: str = "",
-    detail: str = "ops",
+    detail: str | None = None,
     profile: Profile | None = None,
     names: Sequence[str] = (),
 ) -> Path:
@@ -100,6 +110,12 @@ def check_target(target: Path, formats: Sequence[str] = FORMATS) -> str:
             "(graphviz.org, or your system's package 'graphviz'); without it, .svg and .dot can be written"
         )
     return form
+
+
+def _rows_passed(picture: Diagram) -> int:
+    """How long all arrows are together, in rows: what placing them costs."""
+    rank = ranks_of(picture)
+    return sum(abs(rank[arrow.source] - rank[arrow.target]) for arrow in picture.arrows)
 
 
 def _named(outputs: Node | Sequence[Node] | Mapping[str, Node]) -> dict[str, Node]:
