@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -62,12 +63,12 @@ def one_of(layer: str, argument: str, value: str, choices: Iterable[str]) -> str
 
 def per_axis(layer: str, argument: str, value: int | Sequence[int], axes: int, *, least: int) -> tuple[int, ...]:
     """One integer for each spatial axis, from one for all or one each."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
-    good = all(isinstance(item, int) and not isinstance(item, bool) and item >= least for item in values)
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    good = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= least for n in values)
     if len(values) != axes or not good:
         several = f", or {axes} of them" if axes > 1 else ""
         raise ArgumentError(f"{layer}: {argument} must be an integer >= {least}{several}, got {value!r}")
-    return values  # type: ignore[return-value]
+    return tuple(int(n) for n in values)
 
 
 def sizes(layer: str, argument: str, value: int | Iterable[int]) -> tuple[int, ...]:

@@ -23,6 +23,10 @@ class _Pool(Module):
     """What windows have in common; printed, as in PyTorch, as it was written."""
 
     axes: ClassVar[int]
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] | None
+    padding: int | tuple[int, ...]
+    dilation: int | tuple[int, ...]
 
     def _set_windows(
         self,
@@ -32,15 +36,16 @@ class _Pool(Module):
         dilation: int | Sequence[int] = 1,
     ) -> None:
         name = type(self).__name__
-        self.kernel_size, self.padding = kernel_size, padding
-        self.stride = kernel_size if stride is None else stride
         kernel = per_axis(name, "kernel_size", kernel_size, self.axes, least=1)
-        per_axis(name, "stride", self.stride, self.axes, least=1)
+        steps = kernel if stride is None else per_axis(name, "stride", stride, self.axes, least=1)
         border = per_axis(name, "padding", padding, self.axes, least=0)
         spread = per_axis(name, "dilation", dilation, self.axes, least=1)
         for size, step, around in zip(kernel, spread, border, strict=True):
             if 2 * around > (size - 1) * step + 1:
                 raise ArgumentError(f"{name}: padding={padding!r} must be at most half of the kernel's span")
+        self.kernel_size = _as_written(kernel_size, kernel)
+        self.stride = self.kernel_size if stride is None else _as_written(stride, steps)
+        self.padding, self.dilation = _as_written(padding, border), _as_written(dilation, spread)
 
 
 class _MaxPool(_Pool):
@@ -57,7 +62,6 @@ class _MaxPool(_Pool):
         name = type(self).__name__
         refuse(name, "return_indices", return_indices, False)
         self._set_windows(kernel_size, stride, padding, dilation)
-        self.dilation = dilation
         self.ceil_mode = flag(name, "ceil_mode", ceil_mode)
 
     def extra_repr(self) -> str:
@@ -102,8 +106,8 @@ class AvgPool1d(_Pool):
     ) -> None:
         super().__init__()
         self._set_windows(kernel_size, stride, padding)
-        self.kernel_size = per_axis("AvgPool1d", "kernel_size", self.kernel_size, 1, least=1)
-        self.stride = per_axis("AvgPool1d", "stride", self.stride, 1, least=1)
+        self.kernel_size = per_axis("AvgPool1d", "kernel_size", kernel_size, 1, least=1)
+        self.stride = self.kernel_size if stride is None else per_axis("AvgPool1d", "stride", stride, 1, least=1)
         self.padding = per_axis("AvgPool1d", "padding", padding, 1, least=0)
         self.ceil_mode = flag("AvgPool1d", "ceil_mode", ceil_mode)
         self.count_include_pad = flag("AvgPool1d", "count_include_pad", count_include_pad)
@@ -167,7 +171,7 @@ class LPPool2d(_Pool):
         if self.norm_type <= 0:
             raise ArgumentError(f"LPPool2d: norm_type must be positive, got {norm_type!r}")
         self._set_windows(kernel_size, stride, 0)
-        self.stride = stride  # type: ignore[assignment]  # None too is printed as it was written
+        self.stride = None if stride is None else self.stride  # None too is printed as it was written
         self.ceil_mode = flag("LPPool2d", "ceil_mode", ceil_mode)
 
     def forward(self, x: Node) -> Node:
@@ -254,3 +258,8 @@ def _output_size(
         several = f", or {axes} of them" if axes > 1 else ""
         raise ArgumentError(f"{layer}: output_size must be an integer >= 1 or None{several}, got {value!r}")
     return tuple(value) if isinstance(value, (tuple, list)) else value  # type: ignore[return-value]
+
+
+def _as_written(value: int | Sequence[int], axes: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The checked numbers, one an axis, as one number where one was given."""
+    return axes if isinstance(value, (tuple, list)) else axes[0]

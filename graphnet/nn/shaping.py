@@ -39,11 +39,10 @@ class Unflatten(Module):
         self.dim = integer("Unflatten", "dim", dim)
         if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
             raise ArgumentError(f"Unflatten: unflattened_size must be a tuple of integers, got {unflattened_size!r}")
-        for size in unflattened_size:
-            integer("Unflatten", "a size", size, least=-1)
-        if list(unflattened_size).count(-1) > 1:
+        sizes = [integer("Unflatten", "a size", size, least=-1) for size in unflattened_size]
+        if sizes.count(-1) > 1:
             raise ArgumentError(f"Unflatten: only one size may be -1, got {unflattened_size!r}")
-        self.unflattened_size = unflattened_size
+        self.unflattened_size = type(unflattened_size)(sizes)  # a list is printed as one, as in PyTorch
 
     def forward(self, x: Node) -> Node:
         axis = normalize_axis(self.dim, x.ndim)

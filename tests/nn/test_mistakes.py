@@ -167,3 +167,14 @@ def test_an_embedding_names_the_index_that_it_has_not():
     look_up = gn.compile([x], nn.Embedding(3, 4)(x))
     with pytest.raises(DataError, match=r"index 3 at position \(1, 0\) is out of range: expected \[0, 3\)"):
         look_up(np.array([[0, 1], [3, 2]]))
+
+
+def test_numpys_integers_are_integers():
+    two, three, four = np.int64(2), np.int32(3), np.int64(4)
+    model = nn.Sequential(
+        nn.Conv2d(three, four, three, stride=two), nn.BatchNorm2d(four), nn.GroupNorm(two, four), nn.MaxPool2d(two),
+        nn.AvgPool2d((two, two), two), nn.PixelShuffle(two), nn.Dropout(np.float32(0.5)), nn.Flatten(np.int64(1)),
+        nn.Unflatten(1, (four, -1)), nn.LayerNorm(np.int64(4)), nn.Linear(four, two),
+    )  # fmt: skip
+    assert model(gn.input("x", ("N", 3, 17, 17))).shape[1:] == (4, 2)
+    assert "np." not in repr(model)
