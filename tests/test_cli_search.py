@@ -77,7 +77,7 @@ def test_search_prints_a_table_and_writes_it_with_a_picture(model, capsys):
 def test_the_same_seed_gives_the_same_table(model, capsys):
     tables = []
     for folder, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        few = ["--trials", "2", "--finalists", "0"]
+        few = ["--trials", "1", "--finalists", "0"]
         assert main(["search", model, *QUICK, *few, "--seed", seed, "--out", folder]) == 0
         tables.append(Path(folder, "search.csv").read_bytes())
     assert tables[0] == tables[1] != tables[2]
@@ -94,7 +94,7 @@ def test_trials_that_diverge_or_fail_are_in_the_table(model, capsys):
 
 def test_optunas_sampler(model, capsys):
     pytest.importorskip("optuna")
-    assert main(["search", model, *QUICK, "--sampler", "optuna"]) == 0
+    assert main(["search", model, *QUICK, "--trials", "2", "--finalists", "0", "--sampler", "optuna"]) == 0
     assert "Trial" not in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ from graphnet import nn, optim
 from graphnet.training import Callback, DataLoader, Trainer, accuracy
 
 
-def problem(count=90):
+def problem(count=96):
     """Points in a plane, labelled by the angle's third."""
     points = np.random.default_rng(0).normal(size=(count, 2))
     labels = ((np.arctan2(points[:, 1], points[:, 0]) + np.pi) / (2 * np.pi) * 3).astype("int64") % 3
@@ -24,9 +24,12 @@ def make_trainer(lr=0.02, **options):
 
 
 def make_loaders():
-    """Six batches an epoch, the last one short, and two to validate on, in another order each time."""
+    """Six batches an epoch, and two to validate on, in another order each time.
+
+    Batches have one size, so that there is one program of each step to compile.
+    """
     data = problem()
-    return DataLoader(data, 16, shuffle=True, seed=5), DataLoader(data, 50, shuffle=True, seed=6)
+    return DataLoader(data, 16, shuffle=True, seed=5), DataLoader(data, 48, shuffle=True, seed=6)
 
 
 def bits(trainer):

@@ -139,7 +139,8 @@ class Scripted(Callback):
 )
 def test_early_stopping_waits_for_its_patience_and_brings_back_the_best(values, options, epochs, best):
     stopping = EarlyStopping("seen", **options)
-    trainer = fit([Scripted(values), stopping], len(values))
+    trainer = make_trainer()
+    trainer.fit(make_loaders()[0], epochs=len(values), progress=False, callbacks=[Scripted(values), stopping])
     assert len(trainer.history) == epochs
     assert stopping.best_epoch == best
     kept = trainer.model.state_dict()["4.bias"]

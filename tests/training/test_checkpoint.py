@@ -150,7 +150,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path):
     other = make_trainer()
     other.resume(path)
     assert other.epochs_done == best.best_epoch
-    assert other.evaluate(DataLoader(problem(), 90))["accuracy"] == pytest.approx(best.best)
+    assert other.evaluate(DataLoader(problem(), 48))["accuracy"] == pytest.approx(best.best)
 
 
 def test_checkpoints_come_every_so_many_epochs(tmp_path):
@@ -202,7 +202,7 @@ def test_other_metrics_than_those_of_an_unfinished_epoch_are_refused(tmp_path):
 
 def test_batches_may_come_from_any_iterable(tmp_path):
     x, y = problem()
-    batches = [(x[:40], y[:40]), (x[40:], y[40:])]
+    batches = [(x[:48], y[:48]), (x[48:], y[48:])]
     whole, first, second = (make_trainer() for _ in range(3))
     gn.manual_seed(1)
     whole.fit(batches, epochs=3, progress=False)

@@ -113,16 +113,15 @@ def test_a_wrapped_optimizer_with_groups_is_ramped_too():
 def test_the_picture_and_the_table(tmp_path):
     pytest.importorskip("matplotlib")
     found = _quadratic()
-    for name in "ab":
-        found.draw(tmp_path / f"{name}.svg")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    found.draw(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     found.to_csv(tmp_path / "range.csv")
     lines = (tmp_path / "range.csv").read_text().splitlines()
     assert lines[0] == "lr,loss,smoothed_loss" and len(lines) == 1 + len(found.rates)
     assert float(lines[1].split(",")[1]) == found.losses[0]
     with pytest.raises(ArgumentError, match="range tests are drawn as svg, png, pdf"):
         found.draw(tmp_path / "a.bmp")
-    RateRange((1.0, 2.0), (3.0, 3.0), (3.0, 3.0), None, False).draw(tmp_path / "flat.png")
+    RateRange((1.0, 2.0), (3.0, 3.0), (3.0, 3.0), None, False).draw(tmp_path / "flat.svg")
 
 
 @pytest.mark.parametrize(

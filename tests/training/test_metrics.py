@@ -163,7 +163,7 @@ def test_a_confusion_matrix_is_drawn_the_same_each_time(tmp_path):
     for name in "ab":
         draw_confusion(counts, tmp_path / f"{name}.svg", ["cat", "dog"])
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    draw_confusion(np.eye(40, dtype=int), tmp_path / "many.png")
+    draw_confusion(np.eye(35, dtype=int), tmp_path / "many.png")
     assert (tmp_path / "many.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ArgumentError, match="expected 2 names of classes, got 3"):
         draw_confusion(counts, tmp_path / "c.svg", ["a", "b", "c"])
