@@ -104,6 +104,7 @@ class _Row(Module):
         if not isinstance(module, Module):
             hint = " (write the class with parentheses)" if isinstance(module, type) else ""
             raise ArgumentError(f"{type(self).__name__}: item {place} must be a Module, got {module!r}{hint}")
+        self._check_module(str(place), module)
         return module
 
     def _name_at(self, index: int) -> str:
@@ -173,6 +174,8 @@ class ModuleDict(Module):
         for pair in pairs:
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ArgumentError(f"ModuleDict takes a dict, or pairs of a name and a module, got {pair!r}")
+        for name, module in pairs:
+            self._check_module(name, module)  # all of them, before anything changes
         for name, module in pairs:
             self.add_module(name, module)
 

@@ -120,13 +120,16 @@ class Module(Tree):
 
     def add_module(self, name: str, module: Module) -> None:
         """Keep a submodule under `name`; its parameters are called `name.…` from now on."""
+        self._check_module(name, module)
+        self._modules[name] = module
+        module._settle(join(self._path, name))
+
+    def _check_module(self, name: str, module: Module) -> None:
         self._check_name(name, self._modules)
         if not isinstance(module, Module):
             raise ArgumentError(f"{self._describe(name)} must be a Module, got {module!r}")
         if any(inner is self for inner in module.modules()):
             raise ArgumentError(f"{self._describe(name)} cannot contain the module that it becomes a part of")
-        self._modules[name] = module
-        module._settle(join(self._path, name))
 
     def _settle(self, path: str) -> None:
         """Tell this module, and all below it, where it now is."""

@@ -239,9 +239,7 @@ class GroupNorm(_Affine):
         self.num_groups = positive("GroupNorm", "num_groups", num_groups)
         self.num_channels = positive("GroupNorm", "num_channels", num_channels)
         if num_channels % num_groups:
-            raise ArgumentError(
-                f"GroupNorm: num_channels={num_channels} must be divisible by num_groups={num_groups}"
-            )  # fmt: skip
+            raise ArgumentError(f"GroupNorm: num_channels={num_channels} must be divisible by num_groups={num_groups}")
         self.eps = number("GroupNorm", "eps", eps, least=0)
         self.affine = flag("GroupNorm", "affine", affine)
         self._make_affine((num_channels,), affine, flag("GroupNorm", "bias", bias), float_dtype("GroupNorm", dtype))

@@ -105,6 +105,7 @@ def test_what_is_no_module_is_refused_and_nothing_changes(kind):
         lambda: model.insert(1, "tanh"),
         lambda: model.extend([nn.Tanh(), None]),
         lambda: model.extend(3),
+        lambda: model.extend([nn.Tanh(), nn.Sequential(model)]),
         lambda: model.insert(0, model),
         lambda: model.__setitem__(0, 5),
     ):
@@ -202,4 +203,6 @@ def test_a_dict_refuses_what_it_cannot_hold():
         nn.ModuleDict(["ab"])
     with pytest.raises(ArgumentError, match=r"without dots, got 'a\.b'"):
         model["a.b"] = nn.ReLU()
+    with pytest.raises(ArgumentError, match=r"ModuleDict.c must be a Module, got None"):
+        model.update({"b": nn.ReLU(), "c": None})
     assert list(model) == ["a"]
