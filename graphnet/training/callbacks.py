@@ -25,6 +25,9 @@ class Callback:
     def on_fit_begin(self, trainer: Trainer) -> None:
         """`fit` begins; a run that is resumed takes up its state right after this."""
 
+    def on_resume(self, trainer: Trainer) -> None:
+        """The state of the run that is resumed was taken up."""
+
     def on_batch_end(self, trainer: Trainer, measures: Mapping[str, float]) -> None:
         """A batch was trained; `measures` are its "loss" and its metrics."""
 
@@ -90,6 +93,10 @@ class Callbacks:
         for name, callback in self._named().items():
             if name in states:
                 callback.load_state_dict(states[name])
+
+    def on_resume(self, trainer: Trainer) -> None:
+        for callback in self._all:
+            callback.on_resume(trainer)
 
 
 class Monitor:
@@ -158,12 +165,17 @@ class EarlyStopping(Callback):
         self._monitor.reset()
         self.best_epoch, self._waited, self._weights = 0, 0, {}
 
+    def on_resume(self, trainer: Trainer) -> None:
+        self._stop_in_time(trainer)  # a run that was saved as it stopped
+
     def on_epoch_end(self, trainer: Trainer, row: dict[str, float]) -> None:
+        self._waited += 1
         if self._monitor.improves(row):
             self.best_epoch, self._waited = int(row["epoch"]), 0
             self._weights = trainer.model.state_dict() if self.restore_best else {}
-            return
-        self._waited += 1
+        self._stop_in_time(trainer)
+
+    def _stop_in_time(self, trainer: Trainer) -> None:
         if self._waited >= self.patience:
             trainer.stop()
 

@@ -21,6 +21,11 @@ class Progress:
         self._bar: Any = None
         self._title = ""
 
+    @property
+    def has_bar(self) -> bool:
+        """Whether `advance` shows anything."""
+        return self._tqdm is not None
+
     def begin(self, epoch: int, last: int) -> None:
         """An epoch starts."""
         self._title = f"epoch {epoch}/{last}"

@@ -181,6 +181,7 @@ class Trainer:
                 if name in run.loaders and _is_loader(loader):
                     loader.load_state_dict(run.loaders[name])
             self._callbacks.load_state_dict(run.callbacks)
+            self._callbacks.on_resume(self)
             self._epoch = run.epoch
             if self._epoch.batches and _is_loader(train):
                 # The epoch that was begun is begun again, and its first batches are passed over.
@@ -192,7 +193,8 @@ class Trainer:
                 self._train = self._declare(batch, training=True)
             found = self._train(batch)
             self._epoch.add(found)
-            shown.advance(scalars(self._epoch.results(self._train), "train_"))
+            if shown.has_bar:
+                shown.advance(scalars(self._epoch.results(self._train), "train_"))
             if self._callbacks:
                 self._callbacks.on_batch_end(self, scalars(self._train.results(found)))
             if self._stopping:

@@ -110,6 +110,23 @@ def test_a_rate_that_is_a_parameter_and_the_state_of_callbacks_go_along(tmp_path
     np.testing.assert_array_equal(checked[0]["weights/0.weight"], stopping.state_dict()["weights/0.weight"])
 
 
+def test_a_run_that_had_stopped_stays_so_and_brings_back_its_best_weights(tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    def stopping():
+        return EarlyStopping("train_loss", "max", patience=2)  # the first epoch is its best
+
+    first, second = make_trainer(), make_trainer()
+    first.fit(*make_loaders(), epochs=9, progress=False, callbacks=[stopping(), Checkpoint(path)])
+    second.resume(path)
+    second.fit(*make_loaders(), epochs=6, progress=False, callbacks=[stopping()])
+    assert len(first.history) == 3 and second.history.rows == first.history.rows
+    for name, array in first.model.state_dict().items():
+        np.testing.assert_array_equal(second.model.state_dict()[name], array)
+    second.fit(*make_loaders(), epochs=1, progress=False)
+    assert second.epochs_done == 4
+
+
 def test_wrapped_optimizers_go_along(tmp_path):
     path = tmp_path / "run.safetensors"
 
