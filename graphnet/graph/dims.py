@@ -59,6 +59,8 @@ class Dim:
     # -- arithmetic ---------------------------------------------------------------------------------------------
 
     def __add__(self, other: Size) -> Size:
+        if not _is_size(other):
+            return NotImplemented  # so that a node beside it may know what to do, and a fraction is an error
         total = dict(self.terms)
         for monomial, coefficient in _terms(other):
             total[monomial] = total.get(monomial, 0) + coefficient
@@ -74,6 +76,8 @@ class Dim:
         return -self + other
 
     def __mul__(self, other: Size) -> Size:
+        if not _is_size(other):
+            return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms:
             for right, b in _terms(other):
@@ -82,6 +86,8 @@ class Dim:
         return _polynomial(total)
 
     def __floordiv__(self, other: Size) -> Size:
+        if not _is_size(other):
+            return NotImplemented
         if other == 0:
             raise DimError(f"dimension {self} divided by zero")
         if isinstance(other, Dim):
@@ -90,6 +96,8 @@ class Dim:
         return _divide_by_int(self, other)
 
     def __rfloordiv__(self, other: int) -> Size:
+        if not _is_size(other):
+            return NotImplemented
         if other == 0:
             return 0
         return _atom(Quotient(_polynomial_dim({(): other}), self))
@@ -112,15 +120,23 @@ class Dim:
         return self._hash
 
     def __le__(self, other: Size) -> bool:
+        if not _is_size(other):
+            return NotImplemented
         return _sign_decides(other - self, f"{self} <= {other}", f"{self} > {other}", strict=False)
 
     def __lt__(self, other: Size) -> bool:
+        if not _is_size(other):
+            return NotImplemented
         return _sign_decides(other - self, f"{self} < {other}", f"{self} >= {other}", strict=True)
 
     def __ge__(self, other: Size) -> bool:
+        if not _is_size(other):
+            return NotImplemented
         return _sign_decides(self - other, f"{self} >= {other}", f"{self} < {other}", strict=False)
 
     def __gt__(self, other: Size) -> bool:
+        if not _is_size(other):
+            return NotImplemented
         return _sign_decides(self - other, f"{self} > {other}", f"{self} <= {other}", strict=True)
 
     # -- binding and printing -------------------------------------------------------------------------------------
@@ -193,6 +209,10 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 # -- the polynomial's own arithmetic -----------------------------------------------------------------------------
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, (int, Dim)) or hasattr(value, "__index__")
 
 
 def _terms(value: Size) -> tuple[tuple[Monomial, int], ...]:

@@ -14,7 +14,7 @@ from graphnet.errors import DataError, DtypeError, ShapeError
 from graphnet.graph.dims import Dim, Shape, Size, as_size, product
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import DtypeLike, TensorType, as_dtype, broadcast_shapes, normalize_axes, promote
-from graphnet.ops.sources import NodeLike, as_node, constant, numbers
+from graphnet.ops.sources import NodeLike, as_node, constant, numbers, size_of
 
 
 class Cast(Op):
@@ -245,7 +245,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
     """`values` as nodes of one dtype, `dtype` or the one that mixed operands compute in.
 
     A number, Python's or NumPy's, takes the dtype of the nodes and arrays beside it, as in PyTorch: x / np.sqrt(2) is
-    x's. A float beside integers makes them float32.
+    x's. So does a dimension: x / x.shape[0]. A float beside integers makes them float32.
     """
     if dtype is None and all(isinstance(v, Node) and v.dtype == values[0].dtype for v in values):  # type: ignore[union-attr]
         return list(values)  # type: ignore[arg-type]
@@ -257,7 +257,7 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
     if dtype is None:
         dtypes = [as_dtype(v.dtype) for v in typed]
         common = promote(*dtypes) if dtypes else None
-        kinds = {numbers(v).dtype.kind for v in weak}
+        kinds = {"i" if isinstance(v, Dim) else numbers(v).dtype.kind for v in weak}
         if common is None or ("f" in kinds and common.kind != "f"):
             common = np.dtype("float32" if "f" in kinds else "int64" if "i" in kinds else "bool")
         elif kinds & {"i", "u"} and common.kind == "b":
@@ -267,6 +267,8 @@ def operands(*values: NodeLike, dtype: DtypeLike | None = None) -> list[Node]:
 
 
 def _as_constant(value: Any, dtype: np.dtype) -> Node:
+    if isinstance(value, Dim):
+        return size_of(value, dtype)
     array = numbers(value)
     if dtype.kind in "iu" and array.dtype.kind in "iu" and not isinstance(value, np.ndarray):
         limits = np.iinfo(dtype)

@@ -143,3 +143,11 @@ def test_products_and_names() -> None:
     assert product(()) == 1
     assert product((2, N, 3, H)) == N * H * 6
     assert dim_names((N * 2, 3, (H + 1) // 2)) == {"N", "H"}
+
+
+@pytest.mark.parametrize("operation", [operator.mul, operator.add, operator.sub, operator.floordiv, operator.lt])
+def test_a_fraction_of_a_dimension_is_refused(operation: Callable[[object, object], object]) -> None:
+    with pytest.raises(TypeError, match=r"not supported|unsupported operand"):
+        operation(Dim("N"), 0.5)
+    with pytest.raises(TypeError, match=r"not supported|unsupported operand"):
+        operation(0.5, Dim("N"))

@@ -194,3 +194,13 @@ def test_erf_is_one_far_from_zero() -> None:
     wide = gn.input("wide", (6,))
     assert value(gn.erf(wide), wide=x).tolist() == [-1, -1, -1, 1, 1, 1]
     assert value(gn.gelu(wide), wide=x)[:3].tolist() == [0, 0, 0]
+
+
+def test_a_dimension_is_a_number_beside_a_node() -> None:
+    x = gn.input("x", ("N", "D"))
+    n, total = x.shape[0], gn.sum(x)
+    results = [total / n, n * total, n / total, n - total, n + total, gn.maximum(total, n * x.shape[1]), n < total]
+    assert [r.dtype.name for r in results] == ["float32"] * 6 + ["bool"]
+    found = gn.compile([x], results)(np.ones((4, 3), "float32"))
+    assert [float(value) for value in found] == [3, 48, pytest.approx(1 / 3), -8, 16, 12, 1]
+    assert float(gn.compile([x], gn.sum(x) / x.shape[0])(np.ones((2, 3), "float32"))) == 3
