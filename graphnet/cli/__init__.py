@@ -1,4 +1,4 @@
-"""The command line `graphnet`: train, predict, draw, bench, inspect, check, search.
+"""The command line `graphnet`: train, predict, draw, bench, inspect, check, search, experiment.
 
 What the user got wrong is one line on standard error and exit code 2; an interrupt is silent, exit code 130.
 """

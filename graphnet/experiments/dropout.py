@@ -12,7 +12,7 @@ shows its worth where some labels are wrong, and the experiment measures both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,14 +56,15 @@ def run(seed: int = 0, quick: bool = False) -> Result:
     repeats, epochs, epochs_of_all = (1, 60, 4) if quick else (3, 60, 15)
     rows: list[Row] = []
     for keep in keeps:
-        learner = Learner(_net(2, Dropout(1 - keep)), partial(Adam, lr=_RATE))
+        learner = Learner(_net(2, partial(Dropout, 1 - keep)), partial(Adam, lr=_RATE))
         for repeat in range(seed, seed + repeats):
             rows += [_overfitted(learner, keep, labels, repeat, data, epochs) for labels in _LABELS]
-    for kind, dropout in zip(_KINDS, (Dropout(1 - _KEEP), BareDropout(_KEEP)), strict=True):
-        learner = Learner(_net(3, dropout), partial(Adam, lr=_RATE))
+    ways: list[Callable[[], Module]] = [partial(Dropout, 1 - _KEEP), partial(BareDropout, _KEEP)]
+    for kind, made in zip(_KINDS, ways, strict=True):
+        learner = Learner(_net(3, made), partial(Adam, lr=_RATE))
         learner.start(seed)
         list(learner.learn(data.train, epochs_of_all, _BATCH, seed))
-        rows += _mismatch(learner, kind, type(dropout), data.test)
+        rows += _mismatch(learner, kind, type(made()), data.test)
     settings: dict[str, float] = {"seed": seed, "quick": quick, "repeats": repeats, "epochs": epochs}
     settings |= {"width": _WIDTH, "lr": _RATE, "batch_size": _BATCH, "examples": _EXAMPLES, "wrong_labels": _WRONG}
     settings |= {"epochs_of_all": epochs_of_all, "keep_of_all": _KEEP}
@@ -71,11 +72,11 @@ def run(seed: int = 0, quick: bool = False) -> Result:
     return Result(NAME, settings, rows, claims, _sentences(rows, claims), partial(_paint, rows))
 
 
-def _net(hidden: int, dropout: Module) -> Sequential:
-    """`hidden` layers, each rectified and thinned by `dropout`, which draws anew for each."""
+def _net(hidden: int, dropout: Callable[[], Module]) -> Sequential:
+    """`hidden` layers, each rectified and thinned."""
     model = Sequential(Flatten())
     for width in [PIXELS, *[_WIDTH] * (hidden - 1)]:
-        for layer in (Linear(width, _WIDTH), ReLU(), dropout):
+        for layer in (Linear(width, _WIDTH), ReLU(), dropout()):
             model.append(layer)
     return model.append(Linear(_WIDTH, CLASSES))
 

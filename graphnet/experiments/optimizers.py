@@ -43,7 +43,7 @@ _OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
     "AdamW": (AdamW, {}),
 }
 _WIDTH, _LAYERS, _BATCH = 100, 5, 50
-_FADING_STEPS, _FADING_RATE, _NOISE_WIDTH = 3000, 0.01, 200
+_FADING_RATE, _NOISE_WIDTH = 0.01, 200
 _SETTLED = 500  # iterations after which RMSprop's average, of some 100, has forgotten the start
 
 
@@ -51,7 +51,7 @@ def run(seed: int = 0, quick: bool = False) -> Result:
     """Train by each optimizer at each rate; then follow the effective steps."""
     data = small_digits(seed)
     rates = [-2.5, -1.5, -1.0] if quick else [step / 2 for step in range(-7, 0)]
-    repeats, epochs = (1, 5) if quick else (3, 8)
+    repeats, epochs, count = (1, 5, 1500) if quick else (3, 8, 3000)
     rows: list[Row] = []
     for name, (made, options) in _OPTIMIZERS.items():
         rate = parameter(np.float64(0.0), "rate", requires_grad=False)
@@ -61,10 +61,10 @@ def run(seed: int = 0, quick: bool = False) -> Result:
             for start in range(seed, seed + repeats):
                 rows += _trained(learner, name, log_rate, start, data, epochs)
     settings: dict[str, float] = {"seed": seed, "quick": quick, "repeats": repeats, "epochs": epochs}
-    settings |= {"width": _WIDTH, "layers": _LAYERS, "batch_size": _BATCH}
-    rows += _steps_on_noise("Adagrad", partial(Adagrad, lr=_FADING_RATE), seed)
-    rows += _steps_on_noise("RMSprop", partial(RMSprop, lr=_FADING_RATE), seed)
-    rows += _steps_on_net(data, seed)
+    settings |= {"width": _WIDTH, "layers": _LAYERS, "batch_size": _BATCH, "iterations": count, "fading_lr": _FADING_RATE}
+    rows += _steps_on_noise("Adagrad", partial(Adagrad, lr=_FADING_RATE), seed, count)
+    rows += _steps_on_noise("RMSprop", partial(RMSprop, lr=_FADING_RATE), seed, count)
+    rows += _steps_on_net(data, seed, count)
     claims = _claims(rows, epochs, most=0.8)
     return Result(NAME, settings, rows, claims, _sentences(rows, claims, epochs), partial(_paint, rows, epochs))
 
@@ -79,16 +79,16 @@ def _trained(learner: Learner, name: str, log_rate: float, seed: int, data: Digi
     return rows
 
 
-def _steps_on_noise(name: str, optimizer: MakeOptimizer, seed: int) -> list[Row]:
+def _steps_on_noise(name: str, optimizer: MakeOptimizer, seed: int, count: int) -> list[Row]:
     """Effective steps where the gradient of each of many weights w is w - x, for x normal and drawn anew each time."""
     manual_seed(seed)
     w = parameter(np.zeros(_NOISE_WIDTH, np.float32), "w")
     loss = sum(square(w - normal(w.shape))) * 0.5
     step = compile([], gradients(loss, [w]), optimizer([w]).updates(loss))
-    return _effective_steps(f"{name}, steady noise", step, [w], repeat(()))
+    return _effective_steps(f"{name}, steady noise", step, [w], repeat(()), count)
 
 
-def _steps_on_net(data: Digits, seed: int) -> list[Row]:
+def _steps_on_net(data: Digits, seed: int, count: int) -> list[Row]:
     """Adagrad's effective steps on the net that all were compared on."""
     manual_seed(seed)
     model = dense([_WIDTH] * (_LAYERS - 1))
@@ -97,14 +97,16 @@ def _steps_on_net(data: Digits, seed: int) -> list[Row]:
     step = compile([images, labels], gradients(loss, trained), Adagrad(trained, lr=_FADING_RATE).updates(loss))
     loader = DataLoader(tuple(data.train), _BATCH, shuffle=True, seed=seed, drop_last=True)
     epochs = repeat(loader)  # each turn of a loader has an order of its own
-    return _effective_steps("Adagrad, the net", step, trained, chain.from_iterable(epochs))
+    return _effective_steps("Adagrad, the net", step, trained, chain.from_iterable(epochs), count)
 
 
-def _effective_steps(kind: str, step: Executable, trained: list[Parameter], batches: Iterable[Any]) -> list[Row]:
+def _effective_steps(
+    kind: str, step: Executable, trained: list[Parameter], batches: Iterable[Any], count: int
+) -> list[Row]:
     """How far weights move for a gradient of 1: the median of |change / gradient|, some 20 times a decade of steps."""
-    measured = set(np.geomspace(1, _FADING_STEPS, round(20 * math.log10(_FADING_STEPS))).round().astype(int).tolist())
+    measured = set(np.geomspace(1, count, round(20 * math.log10(count))).round().astype(int).tolist())
     rows: list[Row] = []
-    for iteration, batch in enumerate(islice(batches, _FADING_STEPS), start=1):
+    for iteration, batch in enumerate(islice(batches, count), start=1):
         before = [value.value for value in trained] if iteration in measured else []
         found = step(*batch)
         if before:
