@@ -33,8 +33,8 @@ def build(channels: int = 3, width: int = 32, hidden: int = 1024, classes: int =
 
 
 def small() -> nn.Sequential:
-    """An eighth of the width."""
-    return build(width=8, hidden=64)
+    """Half the width, and 128 units."""
+    return build(width=16, hidden=128)
 
 
 def examples(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:

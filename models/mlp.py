@@ -7,7 +7,7 @@ from graphnet import nn
 
 INPUT_SHAPE = (1, 28, 28)
 CLASSES = 10
-RECIPE = {"optimizer": "Adam", "lr": 1e-3, "epochs": 10, "batch_size": 128}
+RECIPE = {"optimizer": "Adam", "lr": 2e-3, "epochs": 15, "batch_size": 128}
 
 
 def build() -> nn.Sequential:

@@ -16,7 +16,7 @@ RECIPE = {
     "lr": optim.cosine(5e-3, steps=615),  # 15 epochs of 41 batches
     "epochs": 15,
     "batch_size": 32,
-    "transform": random_shift(2),
+    "transform": random_shift(1),
 }
 NORMS = ("batch", "group", "none")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from graphnet.cli import values
 from graphnet.cli.models import add_model, find_model
 from graphnet.cli.steps import training_graph
 from graphnet.errors import ArgumentError
+from graphnet.executable import Executable
 from graphnet.viz import draw, draw_memory, draw_program
 
 STAGES = ("declared", "differentiated", "compiled", "memory")
@@ -66,16 +68,22 @@ def _painters(options: argparse.Namespace) -> dict[str, Callable[[Path], object]
     size = options.batch_size or int(file.recipe.get("batch_size", 64))
     detail = options.detail
 
-    def compiled(path: Path) -> object:
+    @cache
+    def compiled_step() -> Executable:
         step = graph.compile(backend=options.backend)
-        program = step.specialize(N=size)
+        step.specialize(N=size)
+        return step
+
+    def compiled(path: Path) -> object:
+        step = compiled_step()
+        program = step.program
         profile = step.profile(*graph.random_batch(size)) if options.profile else None
         title = f"{file.name}: a training step as compiled, batches of {size}"
         return draw_program(program, path, title=title, detail=detail, profile=profile, names=["loss"])
 
     def memory(path: Path) -> object:
-        plan = graph.compile(backend=options.backend).specialize(N=size).plan
-        return draw_memory(plan, path, title=f"{file.name}: memory of a training step, batches of {size}")
+        title = f"{file.name}: memory of a training step, batches of {size}"
+        return draw_memory(compiled_step().plan, path, title=title)
 
     results = {**graph.named_outputs, "loss": graph.loss}
     return {

@@ -155,10 +155,20 @@ def test_weights_come_back_from_safetensors(name, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_is_drawn_by_the_command(name, tmp_path, capsys):
-    file = small(name)
-    assert main(["draw", f"models.{name}:{file.function}", "--out", str(tmp_path), "--batch-size", "4"]) == 0
+    _check_drawn(name, tmp_path, capsys, "declared")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stage_of_a_model_is_drawn_by_the_command(name, tmp_path, capsys):
+    _check_drawn(name, tmp_path, capsys, "all")
+
+
+def _check_drawn(name, folder, capsys, stage):
+    arguments = [f"models.{name}:{small(name).function}", "--out", str(folder), "--batch-size", "4", "--stage", stage]
+    assert main(["draw", *arguments]) == 0
     written = [line for line in capsys.readouterr().out.splitlines() if line]
-    assert len(written) == 4
+    assert len(written) == (4 if stage == "all" else 1)
     for path in written:
         root = ElementTree.parse(path).getroot()
         assert root.tag.endswith("svg")
