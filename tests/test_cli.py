@@ -124,6 +124,21 @@ def test_predict_sees_what_training_saw(model, capsys, arguments):
     assert float(tested.split()[2].rstrip("%,")) > 60
 
 
+def test_what_normalizes_is_fitted_to_what_is_trained_on_alone(model):
+    from graphnet.cli.data import About, digits_for
+    from graphnet.interop import safetensors
+    from graphnet.training import Normalization
+
+    assert main(["train", model, "--epochs", "1", "--normalize", "mean-image", "--out", "x"]) == 0
+    texts = safetensors.load_with_metadata("x/weights.safetensors")[1]
+    found = About.from_metadata(Path("x"), texts)
+    images = digits_for((1, 8, 8)).train.images
+    wanted = Normalization.fit(images[: round(0.9 * len(images))], "mean-image")
+    np.testing.assert_array_equal(found.normalization.mean, wanted.mean)
+    assert (found.data, found.alphabet) == ("digits", None)
+    assert (wanted.mean != Normalization.fit(images, "mean-image").mean).any()
+
+
 def test_prefetching_trains_the_same_weights(model):
     for folder, count in (("a", "0"), ("b", "3")):
         assert main(["train", model, "--epochs", "1", "--augment", "shift", "--prefetch", count, "--out", folder]) == 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from graphnet.errors import ArgumentError, DataError
+from graphnet.training.datasets import files as files_module
 from graphnet.training.datasets import image_folder, load, read_idx, read_npy, read_npz, text
 from graphnet.training.datasets.cifar import CIFAR10, CIFAR100
 from graphnet.training.datasets.files import EXPANSION, FREE
@@ -234,11 +235,14 @@ def test_what_is_no_file_is_told(tmp_path):
     told(lambda: load("mnist", tmp_path), "symbolic links")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_told(tmp_path):
+def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(files_module, "open", refuse, raising=False)  # as for a user who may not; root may everything
     path = write(tmp_path / "x", b"x")
-    path.chmod(0)
-    told(lambda: read_idx(path), "cannot be read: Permission denied")
+    for read in (read_idx, read_npy, read_npz, lambda path: text(path=path)):
+        told(lambda read=read: read(path), "x: cannot be read: Permission denied")
 
 
 def test_arrays_are_read_from_npz_or_a_folder(tmp_path):

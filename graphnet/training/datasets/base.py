@@ -47,9 +47,9 @@ class Text(NamedTuple):
     alphabet: str
 
 
-def pixels_to_floats(pixels: np.ndarray) -> np.ndarray:
-    """Bytes from 0 to 255 as float32 from 0 to 1."""
-    return np.divide(pixels, np.float32(255), dtype=np.float32)
+def pixels_to_floats(pixels: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Bytes from 0 to 255 as float32 from 0 to 1, in `out` where it is given."""
+    return np.divide(pixels, np.float32(255), out=out, dtype=np.float32)
 
 
 def apart(images: np.ndarray, labels: np.ndarray, share: float, seed: int) -> tuple[Split, Split]:

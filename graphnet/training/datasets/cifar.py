@@ -7,7 +7,7 @@ pixels, row by row. The "python version" is pickles, which run code when they ar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,21 +124,18 @@ def _names(content: bytearray) -> tuple[str, ...]:
 
 def _dataset(kind: Cifar, contents: dict[str, bytearray]) -> Dataset:
     classes = _names(contents.pop(kind.names))
-    test = _split(kind, [contents.pop(kind.test)])
-    return Dataset(_split(kind, _taken(contents, kind.train)), test, classes)
+    return Dataset(_split(kind, contents, kind.train), _split(kind, contents, (kind.test,)), classes)
 
 
-def _taken(contents: dict[str, bytearray], names: Iterable[str]) -> Iterator[bytearray]:
-    """Each file's content, let go of as it is given."""
-    return (contents.pop(name) for name in names)
-
-
-def _split(kind: Cifar, contents: Iterable[bytearray]) -> Split:
-    images, labels = [], []
-    for content in contents:
-        records = np.frombuffer(content, np.uint8).reshape(-1, kind.record)
-        images.append(pixels_to_floats(records[:, len(kind.labels) :].reshape(-1, *_SHAPE)))
-        labels.append(records[:, len(kind.labels) - 1].astype(np.int64))
-    if len(images) == 1:
-        return Split(images[0], labels[0])
-    return Split(np.concatenate(images), np.concatenate(labels))
+def _split(kind: Cifar, contents: dict[str, bytearray], names: tuple[str, ...]) -> Split:
+    """The records of these files as arrays; each file's bytes are let go of once they are copied."""
+    count = sum(len(contents[name]) for name in names) // kind.record
+    images, labels = np.empty((count, *_SHAPE), np.float32), np.empty(count, np.int64)
+    begin = 0
+    for name in names:
+        records = np.frombuffer(contents.pop(name), np.uint8).reshape(-1, kind.record)
+        end = begin + len(records)
+        pixels_to_floats(records[:, len(kind.labels) :].reshape(-1, *_SHAPE), out=images[begin:end])
+        labels[begin:end] = records[:, len(kind.labels) - 1]
+        begin = end
+    return Split(images, labels)

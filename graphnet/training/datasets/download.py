@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 from graphnet.errors import DataError
 from graphnet.extras import extra
@@ -27,11 +28,17 @@ def fetch(url: str, path: str, checksum: str) -> None:
     extra("requests")
     pooch.get_logger().setLevel("WARNING")
     folder, name = os.path.split(os.path.abspath(path))
+    answers: list[Any] = []
+    hooks = {"response": lambda answer, *_, **__: answers.append(answer)}
+    downloader = pooch.HTTPDownloader(timeout=_SECONDS, hooks=hooks)
     try:
-        pooch.retrieve(url, checksum, name, folder, downloader=pooch.HTTPDownloader(timeout=_SECONDS))
+        pooch.retrieve(url, checksum, name, folder, downloader=downloader)
     except (ValueError, OSError) as error:  # a wrong checksum; the network, and the disk
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: could not be loaded from {url}: {reason}") from None
+    finally:
+        for answer in answers:  # pooch leaves an answer that it did not read to its end open
+            answer.close()
 
 
 def _checksum(path: str, like: str) -> str:
