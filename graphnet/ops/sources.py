@@ -110,6 +110,11 @@ class Parameter(Node):
         """Whether optimizers may change it."""
         return self.op.storage.trainable
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "requires_grad":
+            raise AttributeError(f"{name!r} of the parameter {self.name!r} cannot be set; set_value sets what it holds")
+        self.requires_grad_(bool(value))
+
     def requires_grad_(self, requires_grad: bool = True) -> Parameter:
         """Say whether optimizers may change it; compiled functions keep what held when they were declared."""
         self.op.storage.trainable = bool(requires_grad)

@@ -263,3 +263,12 @@ def test_a_tied_weight_is_one_parameter_under_two_names():
     expected = np.tile(table[1], (5, 1))
     expected[1] += table.sum(axis=0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_parameter_is_frozen_as_in_torch():
+    model = nn.Linear(2, 2)
+    for name, own in model.named_parameters():
+        own.requires_grad = "bias" in name
+    assert [p.requires_grad for p in model.parameters()] == [False, True]
+    with pytest.raises(AttributeError, match="'data' of the parameter 'weight' cannot be set; set_value sets what it"):
+        model.weight.data = np.zeros((2, 2))
