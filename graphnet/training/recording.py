@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from graphnet.errors import ArgumentError
 from graphnet.extras import extra
 from graphnet.training.callbacks import Callback, Monitor, whole
 from graphnet.training.checkpoint import check_folder
@@ -48,11 +49,15 @@ class CSVLogger(Callback):
 class TensorBoard(Callback):
     """Writes each row for TensorBoard into the folder `log_dir`, by tensorboardX: "train_loss" as "loss/train".
 
-    Raises `MissingExtraError` where tensorboardX is not installed.
+    Raises `MissingExtraError` where tensorboardX is not installed, and `ArgumentError` where a file is in the way.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        if not isinstance(log_dir, (str, os.PathLike)):
+            raise ArgumentError(f"TensorBoard: log_dir must name a folder, got {log_dir!r}")
         self.log_dir = os.fspath(log_dir)
+        if os.path.exists(self.log_dir) and not os.path.isdir(self.log_dir):
+            raise ArgumentError(f"TensorBoard: {self.log_dir!r} cannot be a folder: a file is in the way")
         self._writer_class = extra("tensorboardX").SummaryWriter
         self._writer: Any = None
 

@@ -14,7 +14,7 @@ from typing import Any
 from graphnet.errors import ArgumentError
 from graphnet.interop.safetensors import write_atomically
 from graphnet.training.picture import check_format, new_figure, save_figure
-from graphnet.training.spaces import Space, Value
+from graphnet.training.spaces import Choice, Space, Value
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
 
@@ -127,7 +127,7 @@ class SearchResult:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         count = len({trial.number for trial in self.trials})
-        figure.suptitle(f"{count} trials, best {self.best.value:.4g}", fontsize=11)
+        figure.suptitle(f"{count} trial{'s' * (count != 1)}, best {self.best.value:.4g}", fontsize=11)
         save_figure(figure, path, "searches")
 
     def _panel(self, axes: Any, name: str, space: Space) -> None:
@@ -135,8 +135,7 @@ class SearchResult:
         finished = [trial.value for trial in self.trials if trial.state == FINISHED]
         spread = max(finished) - min(finished) or max(abs(finished[0]), 1.0) * 0.1
         edge = min(finished) - 0.08 * spread if self.mode == "max" else max(finished) + 0.08 * spread
-        settings = [trial.settings[name] for trial in self.trials]
-        texts = sorted({str(value) for value in settings if isinstance(value, (str, bool))})
+        texts = [str(value) for value in space.values] if isinstance(space, Choice) else []
 
         def where(trial: Trial) -> Any:
             value = trial.settings[name]

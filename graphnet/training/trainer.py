@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -102,6 +102,9 @@ class Trainer:
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"fit: epochs must be a positive integer, got {epochs!r}")
+        _check_loader("fit", "train_loader", train_loader)
+        if validation_loader is not None:
+            _check_loader("fit", "validation_loader", validation_loader)
         self._begin(train_loader, validation_loader, Callbacks(callbacks))
         last = self.epochs_done + epochs
         with Progress(progress, _length(train_loader)) as shown:
@@ -120,6 +123,7 @@ class Trainer:
 
     def evaluate(self, loader: DataLoader) -> dict[str, Any]:
         """The loss and the metrics over all examples of `loader`, in eval mode; numbers, but for a confusion matrix."""
+        _check_loader("evaluate", "loader", loader)
         totals = Totals()
         for batch in loader:
             if self._evaluation is None:
@@ -239,6 +243,11 @@ def _check_unfinished(path: str | os.PathLike[str], run: Run, step: Step) -> Non
 
 def _named(prefix: str, measures: Mapping[str, Any]) -> dict[str, Any]:
     return {prefix + name: value for name, value in measures.items()}
+
+
+def _check_loader(method: str, argument: str, loader: object) -> None:
+    if not isinstance(loader, Iterable):
+        raise ArgumentError(f"{method}: {argument} must be a DataLoader, or an iterable of batches, got {loader!r}")
 
 
 def _is_loader(loader: object) -> bool:

@@ -265,6 +265,14 @@ def test_tensorboard_shows_every_number(tmp_path):
     assert len(found) == 8
 
 
+def test_what_cannot_be_tensorboards_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArgumentError, match="TensorBoard: .* cannot be a folder: a file is in the way"):
+        TensorBoard(tmp_path / "file")
+    with pytest.raises(ArgumentError, match="TensorBoard: log_dir must name a folder, got 3"):
+        TensorBoard(3)
+
+
 def test_without_tensorboardx_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'graphnet\[tensorboard\]'"):

@@ -136,6 +136,13 @@ def test_arguments_are_checked():
         Trainer(trainer.model, nn.MSELoss(), "adam")
     with pytest.raises(ArgumentError, match="model must be a Module"):
         Trainer(lambda x: x, nn.MSELoss(), trainer.optimizer)
+    for call, argument in (
+        (lambda: trainer.fit(3), "fit: train_loader"),
+        (lambda: trainer.fit(_loaders()[0], 3), "fit: validation_loader"),
+        (lambda: trainer.evaluate(3), "evaluate: loader"),
+    ):
+        with pytest.raises(ArgumentError, match=f"{argument} must be a DataLoader, or an iterable of batches, got 3"):
+            call()
     for metrics, message in (
         ([accuracy], "metrics must be a dict such as"),
         ({"loss": accuracy}, "a metric's name must be a string other than 'loss', got 'loss'"),
