@@ -11,6 +11,7 @@ import graphnet as gn
 from graphnet import nn
 from graphnet.errors import ArgumentError, DtypeError, ShapeError
 from graphnet.interop.safetensors import load
+from graphnet.nn import attention, transformer
 from tests.nn.following import follow, normal, same_state
 
 torch = pytest.importorskip("torch")
@@ -18,7 +19,6 @@ F = torch.nn.functional
 
 N, L, S, E, HEADS = 2, 4, 5, 6, 3
 LAYERS = {"MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder"}
-"""What has a row here, for the test that every layer has one."""
 
 MASKS = {
     "none": {},
@@ -40,6 +40,11 @@ OPTIONS = {
     "other-features": {"kdim": 5, "vdim": 7},
     "other-features-no-bias": {"kdim": 5, "bias": False, "add_bias_kv": True},
 }
+
+
+def test_every_layer_has_a_row():
+    modules = (attention.__name__, transformer.__name__)
+    assert {name for name in nn.__all__ if getattr(getattr(nn, name), "__module__", "") in modules} == LAYERS
 
 
 def _pair(**options):
