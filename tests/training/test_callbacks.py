@@ -267,7 +267,7 @@ def test_tensorboard_shows_every_number(tmp_path):
 
 def test_what_cannot_be_tensorboards_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ArgumentError, match="TensorBoard: .* cannot be a folder: a file is in the way"):
+    with pytest.raises(ArgumentError, match=r"TensorBoard: .* cannot be a folder: a file is in the way"):
         TensorBoard(tmp_path / "file")
     with pytest.raises(ArgumentError, match="TensorBoard: log_dir must name a folder, got 3"):
         TensorBoard(3)
