@@ -16,11 +16,12 @@ from graphnet.autodiff import gradients
 from graphnet.cli import values
 from graphnet.cli.measuring import Call, Times, clock, machine, take_turns
 from graphnet.cli.models import add_model, find_model
-from graphnet.cli.steps import training_graph
+from graphnet.cli.steps import SEED, training_graph
 from graphnet.compiler import compile
 from graphnet.errors import ArgumentError, GraphnetError
 from graphnet.extras import extra
 from graphnet.ops.convolution import conv2d
+from graphnet.ops.random import manual_seed
 from graphnet.ops.sources import input
 
 RIVALS = ("naive", "unplanned", "compiled")
@@ -120,6 +121,7 @@ def _model_match(options: argparse.Namespace) -> Match:
     for name, step in steps.items():
         _tell(f"checking {name}")
         step.specialize(N=options.batch_size)
+        manual_seed(SEED)  # dropout draws the same for all
         first[name], loss = _first(lambda step=step: step(*batch))  # type: ignore[misc]
         results[name] = {"loss": loss, **graphs[name].model.state_dict()}
     _check_same(results)

@@ -175,6 +175,18 @@ def _check_drawn(name, folder, capsys, stage):
         assert name in "".join(root.itertext())
 
 
+OTHERS = ("char_transformer", "siamese", "vae")  # several inputs or outputs, whole numbers, losses of their own
+
+
+@pytest.mark.parametrize("name", [n if n in OTHERS else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+def test_a_model_is_inspected_and_measured_by_the_commands(name, capsys):
+    model = f"models.{name}:{small(name).function}"
+    assert main(["inspect", model, "--batch-size", "3"]) == 0
+    assert "== memory ==" in capsys.readouterr().out
+    assert main(["bench", model, "--batch-size", "3", "--rounds", "1", "--against", "unplanned"]) == 0
+    assert "times compiled" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_model_has_as_many_parameters_as_its_source_says(name):
     assert count(find_model(f"models.{name}").build()) == PARAMETERS[name]
