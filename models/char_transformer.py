@@ -31,7 +31,8 @@ DATA = "text"
 METRICS = {"perplexity": perplexity}
 RECIPE = {
     "optimizer": "AdamW",
-    "options": {"weight_decay": 0.1, "betas": (0.9, 0.95)},
+    # eps: Adam would make steps of the rounding errors that are all of the gradient by the keys' biases.
+    "options": {"weight_decay": 0.1, "betas": (0.9, 0.95), "eps": 1e-6},
     "lr": optim.cosine(2e-3, steps=800, eta_min=1e-4),
     "epochs": 12,
     "batch_size": 32,
