@@ -112,13 +112,13 @@ def _claims(rows: Sequence[Row], least: float) -> list[Claim]:
 def _sentences(rows: Sequence[Row], claims: Sequence[Claim]) -> tuple[str, str]:
     scales = _scales(rows)
     learn = {n: [s for s in scales if _accuracy(rows, n, "no", s) >= 0.9] for n in (3, 5)}
-    works = {n: f"from {len(found)}" if found else "from none" for n, found in learn.items()}
     signal = _rms(rows, "no", -2.0)
     low, high = claims[6].value, claims[7].value
     return (
         f"With batch norm three and five layers reach a test accuracy of {claims[0].value:.1%} or more from every one "
-        f"of {len(scales)} weight scales from 10^{min(scales):g} to 1; without it three layers get past 90% "
-        f"{works[3]} of them and five {works[5]}, and five stay at {claims[2].value:.1%} from 0.01.",
+        f"of {len(scales)} weight scales from 10^{min(scales):g} to 1; without it three layers reach 90% from "
+        f"{len(learn[3])} of the {len(scales)} and five from {len(learn[5])} of the {len(scales)}, and five stay at "
+        f"{claims[2].value:.1%} from 0.01.",
         f"The reason is seen before any training: at 0.01 the root mean square of activations falls from "
         f"{signal[0]:.2g} after the first layer to {signal[-1]:.2g} after the fourth without norm, by theory to "
         f"{0.01 * math.sqrt(_WIDTH / 2):.2g} of itself in a layer, and stays between {low:.2f} and {high:.2f} with it.",

@@ -61,7 +61,8 @@ def run(seed: int = 0, quick: bool = False) -> Result:
             for start in range(seed, seed + repeats):
                 rows += _trained(learner, name, log_rate, start, data, epochs)
     settings: dict[str, float] = {"seed": seed, "quick": quick, "repeats": repeats, "epochs": epochs}
-    settings |= {"width": _WIDTH, "layers": _LAYERS, "batch_size": _BATCH, "iterations": count, "fading_lr": _FADING_RATE}
+    settings |= {"width": _WIDTH, "layers": _LAYERS, "batch_size": _BATCH}
+    settings |= {"fading_steps": count, "fading_lr": _FADING_RATE}
     rows += _steps_on_noise("Adagrad", partial(Adagrad, lr=_FADING_RATE), seed, count)
     rows += _steps_on_noise("RMSprop", partial(RMSprop, lr=_FADING_RATE), seed, count)
     rows += _steps_on_net(data, seed, count)
