@@ -25,7 +25,7 @@ class Siamese(nn.Module):
             nn.Conv2d(1, width, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(width, 2 * width, 5), nn.ReLU(), nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(2 * width * 25, features),
+            nn.Linear(2 * width * 25, features, bias=False),  # a bias would cancel in the difference
         )  # fmt: skip
 
     def forward(self, left: gn.Node, right: gn.Node) -> gn.Node:

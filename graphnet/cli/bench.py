@@ -20,6 +20,7 @@ from graphnet.cli.steps import SEED, training_graph
 from graphnet.compiler import compile
 from graphnet.errors import ArgumentError, GraphnetError
 from graphnet.extras import extra
+from graphnet.nn.module import Module
 from graphnet.ops.convolution import conv2d
 from graphnet.ops.random import manual_seed
 from graphnet.ops.sources import input
@@ -117,14 +118,18 @@ def _model_match(options: argparse.Namespace) -> Match:
     graphs = {name: training_graph(file) for name in options.against}
     steps = {name: graph.compile(**settings[name]) for name, graph in graphs.items()}
     batch = graphs["compiled"].random_batch(options.batch_size)
-    results, first = {}, {}
+    results, moves, first = {}, {}, {}
     for name, step in steps.items():
         _tell(f"checking {name}")
+        model = graphs[name].model
+        before = _weights(model)
         step.specialize(N=options.batch_size)
         manual_seed(SEED)  # dropout draws the same for all
         first[name], loss = _first(lambda step=step: step(*batch))  # type: ignore[misc]
-        results[name] = {"loss": loss, **graphs[name].model.state_dict()}
+        results[name] = {"loss": loss, **{buffer: value.value for buffer, value in model.named_buffers()}}
+        moves[name] = _weights(model) - before
     _check_same(results)
+    _check_moves(moves)
     peaks = {name: step.plan.peak_bytes for name, step in steps.items()}
     calls: dict[str, Call] = {name: lambda step=step: step(*batch) for name, step in steps.items()}  # type: ignore[misc]
     return Match(f"{file.name}, a training step, batches of {options.batch_size}", calls, peaks, first)
@@ -168,6 +173,23 @@ def _check_same(results: Mapping[str, Mapping[str, Any]]) -> None:
             scale = float(np.abs(wanted[name]).max(initial=1e-6))
             if not np.allclose(array, wanted[name], rtol=0, atol=2e-3 * scale):
                 raise GraphnetError(f"{rival} and {RIVALS[-1]} disagree on {name}: nothing was measured")
+
+
+def _weights(model: Module) -> np.ndarray:
+    """All parameters in one row."""
+    return np.concatenate([value.value.ravel() for value in model.parameters()])
+
+
+def _check_moves(moves: Mapping[str, np.ndarray]) -> None:
+    """Raise `GraphnetError` unless all rivals moved the weights the same way, as a whole, to within a tenth.
+
+    Not weight by weight: where a gradient is 0 but for rounding, Adam's first step is as long as anywhere, either way.
+    """
+    wanted = moves[RIVALS[-1]]
+    for rival, got in moves.items():
+        apart = float(np.linalg.norm(got - wanted))
+        if not apart <= 0.1 * float(np.linalg.norm(wanted)):
+            raise GraphnetError(f"{rival} and {RIVALS[-1]} disagree on the weights: nothing was measured")
 
 
 def _figures(match: Match, times: Mapping[str, Times]) -> dict[str, Any]:
