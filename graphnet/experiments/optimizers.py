@@ -139,14 +139,14 @@ def _best(rows: Sequence[Row], name: str, epochs: int) -> tuple[float, float]:
 def _claims(rows: Sequence[Row], epochs: int, most: float) -> list[Claim]:
     best = {name: _best(rows, name, epochs) for name in _OPTIMIZERS}
     sgd = best["SGD"]
-    others = max(loss for name, (loss, _) in best.items() if name != "SGD")
+    others = min(loss for name, (loss, _) in best.items() if name != "SGD")
     tests = [
         float(np.median(pick(rows, "accuracy", optimizer=name, log10_rate=rate))) for name, (_, rate) in best.items()
     ]
     noisy_rmsprop = _slope(rows, "RMSprop, steady noise", _SETTLED)
     slope, later = "the slope of log step on log iteration,", f"from {_SETTLED} on"
     return [
-        Claim("the highest training loss of the five over that of SGD, at best rates", others / sgd[0], high=most),
+        Claim("the lowest training loss of the five over that of SGD, at best rates", others / sgd[0], high=most),
         Claim("by how many powers of ten SGD's best rate is above Adam's", sgd[1] - best["Adam"][1], low=1.0),
         Claim("the lowest test accuracy of the six at their best rates", min(tests), low=0.85),
         Claim("the highest less the lowest of these test accuracies", max(tests) - min(tests), high=0.1),
@@ -163,7 +163,7 @@ def _sentences(rows: Sequence[Row], claims: Sequence[Claim], epochs: int) -> tup
     _, _, lowest, spread, noise, level, net, net_later = (claim.value for claim in claims)
     return (
         f"After {epochs} epochs, each at the best of the same rates, the training losses are {losses}: the five that "
-        f"remember past gradients get at least {1 / claims[0].value:.1f} times lower than SGD, while on the test all "
+        f"remember past gradients get down to {claims[0].value:.2f} of SGD's at best, while on the test all "
         f"six lie within {spread:.1%} of one another ({lowest:.1%} or more), too close to rank them.",
         f"Adagrad's effective step falls as t^{noise:.2f} where gradients keep their size (RMSprop's as t^{level:.2f} "
         f"after {_SETTLED} steps); on the net it falls as t^{net:.2f}, but as t^{net_later:.2f} after {_SETTLED} "
