@@ -32,7 +32,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/.made
-	$(BIN)/pip install --quiet --editable '.[train,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,native,dev]'
 	@touch $(VENV)/.installed $@
 
 demo: $(VENV)/.installed

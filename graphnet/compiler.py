@@ -44,8 +44,10 @@ def compile(
 
     outputs: one node, a list, a tuple, a dict, or None; results come back in the same structure, as new arrays.
     updates: assign nodes, such as `optimizer.updates(loss)`; those that layers bring along are found by themselves.
-    backend: "numpy" or "naive"; None takes GRAPHNET_BACKEND, or "numpy".
-    threads: only for backends with threads of their own; NumPy's matrix products use those of its BLAS library.
+    backend: "numpy", "native" or "naive"; None takes GRAPHNET_BACKEND, or "numpy". Where llvmlite is missing or cannot
+    run, "native" warns and "numpy" does the work.
+    threads: of the native backend; None takes as many as there are processors. The results' bits do not depend on it.
+    NumPy's matrix products use the threads of its BLAS library, so the other backends refuse a number.
     rewrite, reuse: off to run the graph as declared, or with bytes of its own for every value; the results agree.
     fast_math: also allow rewrites that change rounding or the treatment of NaN and infinity.
     check: 0 trusts; 1 also verifies each pass; 2 also compares each step with its reference kernel and fills freed
@@ -58,9 +60,7 @@ def compile(
     wanted = check_outputs(outputs)
     graph = collect_updates(listed(wanted), updates)
     _check_closed(graph, given)
-    chosen = get_backend(backend)
-    if threads is not None:
-        raise ArgumentError(f"the {chosen.name} backend has no threads of its own: threads={threads!r} has no meaning")
+    chosen = get_backend(backend, threads)
     if check is not None and check not in (0, 1, 2):
         raise ArgumentError(f"check must be 0, 1, 2 or None, got {check!r}")
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from graphnet.errors import MissingExtraError
 
-_EXTRAS = {"safetensors": "train", "tqdm": "train", "matplotlib": "train", "sklearn": "train",
-           "PIL": "train", "pooch": "data", "requests": "data",
-           "tensorboardX": "tensorboard", "optuna": "search"}  # fmt: skip
+_EXTRAS = {
+    "llvmlite": "native",
+    "safetensors": "train", "tqdm": "train", "matplotlib": "train", "sklearn": "train", "PIL": "train",
+    "pooch": "data", "requests": "data",
+    "tensorboardX": "tensorboard",
+    "optuna": "search",
+}  # fmt: skip
 
 
 def extra(module: str) -> Any:

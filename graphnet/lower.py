@@ -9,7 +9,7 @@ from operator import setitem
 
 import numpy as np
 
-from graphnet.backend.base import Backend, Calls, Kernel, reference_kernel
+from graphnet.backend.base import Backend, Bound, Kernel, reference_kernel
 from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
@@ -22,6 +22,7 @@ class Lowered:
 
     body: may fail. commit: changes parameters; C-level callables only, run without a bytecode in
     between, so that no interrupt can leave some parameters changed and others not.
+    own: how many steps run kernels of the backend's own, not the ops' reference kernels.
     """
 
     plan: Plan
@@ -30,11 +31,22 @@ class Lowered:
     scratch: Mapping[Node, tuple[np.ndarray, ...]]
     body: tuple[Kernel, ...]
     commit: tuple[Kernel, ...]
+    own: int
+    backend: Backend
+
+    @cached_property
+    def body_calls(self) -> list[tuple[int, Kernel]]:
+        """What to call to run the body, and the step that each call begins with."""
+        return self.backend.joined(self.body)
+
+    @cached_property
+    def _commit_runs(self) -> list[tuple[int, Kernel]]:
+        return self.backend.joined(self.commit)
 
     @cached_property
     def commit_calls(self) -> tuple[Kernel, ...]:
         """The commit as single calls: a kernel that is several is taken apart."""
-        parts = [kernel.calls if isinstance(kernel, Calls) else (kernel,) for kernel in self.commit]
+        parts: list[Sequence[Kernel]] = [getattr(kernel, "calls", (kernel,)) for _, kernel in self._commit_runs]
         return tuple(call for calls in parts for call in calls)
 
 
@@ -46,14 +58,19 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
         if not isinstance(node.op, Assign):
             arrays[node] = _array(node, plan, arena, arrays)
     scratch = {node: _scratch(node, slots, arena, arrays) for node, slots in plan.scratch.items()}
-    kernels = []
-    for node in plan.schedule.steps:
-        out, inputs, work = arrays[node], [arrays[value] for value in node.inputs], scratch.get(node, ())
-        kernels.append(backend.kernel(node.op, out, inputs, work) or reference_kernel(node.op, out, inputs, work))
+    steps = [
+        Bound(node.op, arrays[node], tuple(arrays[value] for value in node.inputs), scratch.get(node, ()))
+        for node in plan.schedule.steps
+    ]
+    own = backend.kernels(steps)
+    kernels = [kernel or reference_kernel(step) for step, kernel in zip(steps, own, strict=True)]
     # Not np.copyto: that passes through a Python frame, in which an interrupt would leave the parameters half changed.
-    copies = [partial(setitem, arrays[a.inputs[0]], ..., arrays[a.inputs[1]]) for a in plan.schedule.copied]
+    copies: list[Kernel] = [
+        partial(setitem, arrays[a.inputs[0]], ..., arrays[a.inputs[1]]) for a in plan.schedule.copied
+    ]
     start = plan.schedule.commit_start
-    return Lowered(plan, arena, arrays, scratch, tuple(kernels[:start]), (*kernels[start:], *copies))
+    body, commit = tuple(kernels[:start]), (*kernels[start:], *copies)
+    return Lowered(plan, arena, arrays, scratch, body, commit, sum(kernel is not None for kernel in own), backend)
 
 
 def _scratch(

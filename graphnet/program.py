@@ -43,13 +43,17 @@ class Program:
         """The graph as compiled: after rewriting."""
         return self.schedule.graph
 
+    @property
+    def _kernels(self) -> tuple[Kernel, ...]:
+        return (*self.lowered.body, *self.lowered.commit)
+
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One step: feeds in, new arrays out, parameters changed at the very end. On an error nothing is changed."""
         self._feed(feeds)
         kernel: Kernel | None = None
         try:
             with np.errstate(all="ignore"):
-                for kernel in self.lowered.body:
+                for _, kernel in self.lowered.body_calls:
                     kernel()
                 results = self._results()
                 # One C call from first to last: an interrupt waits until every parameter is changed.
@@ -73,7 +77,7 @@ class Program:
             raise
 
     def _run_checked(self) -> list[np.ndarray]:
-        kernels = (*self.lowered.body, *self.lowered.commit)
+        kernels = self._kernels
         results: list[np.ndarray] = []
         for index, kernel in enumerate(kernels):
             if index == self.schedule.commit_start:
@@ -88,7 +92,7 @@ class Program:
     def profile(self, feeds: Sequence[np.ndarray], repeats: int) -> list[float]:
         """The median seconds of each step over `repeats` runs. Parameters are put back afterwards."""
         saved = self._parameters()
-        kernels = (*self.lowered.body, *self.lowered.commit)[: len(self.schedule.steps)]
+        kernels = self._kernels[: len(self.schedule.steps)]
         seconds = np.zeros((repeats, len(kernels)))
         self._feed(feeds)
         try:
@@ -118,10 +122,10 @@ class Program:
 
     def _located(self, error: GraphnetError, kernel: Kernel | None) -> GraphnetError:
         """The same error, saying which step of the model raised it."""
-        kernels = (*self.lowered.body, *self.lowered.commit)
-        if kernel is None or kernel not in kernels:
+        places = {id(own): place for place, own in (*enumerate(self._kernels), *self.lowered.body_calls)}
+        if id(kernel) not in places:
             return error
-        node = self.schedule.steps[kernels.index(kernel)]
+        node = self.schedule.steps[places[id(kernel)]]
         return type(error)(f"{describe(node)}: {error.problem}\n  declared at {node.provenance.location}")
 
     def _run_step_checked(self, index: int, kernel: Kernel) -> None:

@@ -89,7 +89,7 @@ DECLARED = {
     "backend": (
         lambda: gn.compile([LOGITS], gn.exp(LOGITS), backend="cuda"),
         gn.ArgumentError,
-        "backend must be one of naive, numpy, got 'cuda'",
+        "backend must be one of naive, native, numpy, got 'cuda'",
     ),
     "closed": (lambda: gn.compile([], gn.exp(LOGITS)), gn.ArgumentError, r"not given: 'logits' \(declared at "),
 }
@@ -164,7 +164,7 @@ def test_a_damaged_weights_file(damage: Callable[[bytes], bytes], tmp_path: Path
     [
         (["train", "nowhere.py"], "there is no model file 'nowhere.py'"),
         (["train", "no.such.module"], "there is no model 'no.such.module'"),
-        (["train", "models/lenet.py", "--backend", "cuda"], "--backend: expected one of naive, numpy, got 'cuda'"),
+        (["train", "models/lenet.py", "--backend", "cuda"], "expected one of naive, native, numpy, got 'cuda'"),
         (["train", "models/lenet.py", "--fast"], "unrecognized arguments: --fast"),
         (["train", "models/lenet.py", "--epochs", "none"], "--epochs: expected an integer of at least 1, got 'none'"),
         (["predict", "models/lenet.py", "--weights", "nowhere.safetensors"], "nowhere.safetensors"),

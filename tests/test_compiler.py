@@ -66,7 +66,7 @@ def test_updates_must_be_assigns(update):
 
 def test_options_that_are_refused(monkeypatch):
     x = gn.input("x", ())
-    with pytest.raises(ArgumentError, match="backend must be one of naive, numpy, got 'cuda'"):
+    with pytest.raises(ArgumentError, match="backend must be one of naive, native, numpy, got 'cuda'"):
         gn.compile(x, x, backend="cuda")
     with pytest.raises(ArgumentError, match="numpy backend has no threads of its own: threads=2"):
         gn.compile(x, x, threads=2)
@@ -74,7 +74,7 @@ def test_options_that_are_refused(monkeypatch):
         with pytest.raises(ArgumentError, match="check must be 0, 1, 2 or None"):
             gn.compile(x, x, check=check)
     monkeypatch.setenv("GRAPHNET_BACKEND", "cuda")
-    with pytest.raises(ArgumentError, match="GRAPHNET_BACKEND must be one of naive, numpy, not 'cuda'"):
+    with pytest.raises(ArgumentError, match="GRAPHNET_BACKEND must be one of naive, native, numpy, not 'cuda'"):
         gn.compile(x, x)
     assert gn.compile(x, x, backend="naive")(1.0) == 1.0
 

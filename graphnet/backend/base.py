@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import call
 from typing import Protocol, TypeAlias
 
@@ -17,16 +18,30 @@ from graphnet.rewrite.driver import Rule
 Kernel: TypeAlias = "Callable[[], object]"
 
 
+@dataclass(frozen=True)
+class Bound:
+    """One step on its memory: `op` fills `out` from `inputs`. `work` is its workspace."""
+
+    op: Op
+    out: np.ndarray
+    inputs: tuple[np.ndarray, ...]
+    work: tuple[np.ndarray, ...]
+
+
 class Backend(Protocol):
     """Turns ops on arrays into callables without arguments, bound once to fixed memory."""
 
     name: str
     rules: Sequence[Rule]  # rewrites this backend wants, after the common ones
 
-    def kernel(
-        self, op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]
-    ) -> Kernel | None:
-        """A callable that fills `out` from `inputs`, or None: the reference kernel does it."""
+    def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
+        """For each step a callable that fills its `out`, or None: the reference kernel does it.
+
+        All steps of a program are asked for at once, so that they can be generated and compiled together.
+        """
+
+    def joined(self, kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
+        """What to call to run `kernels` in their order, and which of them each call begins with."""
 
 
 class Calls:
@@ -41,6 +56,8 @@ class Calls:
         deque(map(call, self.calls), maxlen=0)
 
 
-def reference_kernel(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]) -> Kernel:
+def reference_kernel(step: Bound) -> Kernel:
     """The op's own `compute`, bound to its arrays."""
-    return Calls(op.calls(out, inputs, work)) if isinstance(op, Unrolled) else bound(op, out, inputs, work)
+    if isinstance(step.op, Unrolled):
+        return Calls(step.op.calls(step.out, step.inputs, step.work))
+    return bound(step.op, step.out, step.inputs, step.work)

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphnet.backend.base import Bound
+from graphnet.backend.base import Kernel as BoundKernel
 from graphnet.graph.node import Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.linear import Matmul
@@ -294,9 +296,14 @@ class NaiveBackend:
     name = "naive"
     rules: Sequence[Rule] = ()
 
-    def kernel(
-        self, op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]
-    ) -> Callable[[], object] | None:
-        """The loops for `op`, where there are any."""
-        kernel = KERNELS.get(type(op))
-        return None if kernel is None else partial(kernel, op, out, *inputs)
+    def kernels(self, steps: Sequence[Bound]) -> Sequence[BoundKernel | None]:
+        """The loops for each op that has any."""
+        return [self._kernel(step) for step in steps]
+
+    def _kernel(self, step: Bound) -> BoundKernel | None:
+        kernel = KERNELS.get(type(step.op))
+        return None if kernel is None else partial(kernel, step.op, step.out, *step.inputs)
+
+    def joined(self, kernels: Sequence[BoundKernel]) -> list[tuple[int, BoundKernel]]:
+        """Each by itself."""
+        return list(enumerate(kernels))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from graphnet.backend.base import Kernel
-from graphnet.graph.node import Op
+from graphnet.backend.base import Bound, Kernel
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Rule
 
@@ -18,8 +15,10 @@ class NumpyBackend:
     name = "numpy"
     rules: Sequence[Rule] = CONVOLUTION
 
-    def kernel(
-        self, op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], work: tuple[np.ndarray, ...]
-    ) -> Kernel | None:
-        """None: every reference kernel is a NumPy kernel."""
-        return None
+    def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
+        """None for each: every reference kernel is a NumPy kernel."""
+        return [None] * len(steps)
+
+    def joined(self, kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
+        """Each by itself."""
+        return list(enumerate(kernels))

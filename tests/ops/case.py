@@ -19,7 +19,7 @@ try:
 except ImportError:  # the rows are then compared with NumPy and with differences only
     torch = None
 
-BACKENDS: tuple[str, ...] = ("reference", "naive", "numpy") if hasattr(gn, "compile") else ("reference",)
+BACKENDS: tuple[str, ...] = ("reference", "naive", "native", "numpy") if hasattr(gn, "compile") else ("reference",)
 """What runs every row. "reference" is each op's own kernel, one op at a time, and needs no compiler."""
 
 

@@ -1,0 +1,1 @@
+"""The native backend: loops generated for the exact shapes, compiled by LLVM."""

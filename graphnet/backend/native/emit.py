@@ -1,0 +1,354 @@
+"""From the loop language to LLVM's assembly text.
+
+Registers become phi nodes where a loop sets them, and addresses are built loop by loop, so that what changes only with
+an outer loop is computed there: LLVM's own optimization passes are not needed, only its code generator.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from graphnet.backend.native.loops import (
+    ELEMENTS,
+    Affine,
+    Apply,
+    Buffer,
+    Const,
+    For,
+    Kernel,
+    Load,
+    Position,
+    Register,
+    Set,
+    Splat,
+    Statement,
+    Store,
+    Value,
+    Var,
+    assigned,
+)
+
+_TYPES = {"f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "u8": "i8", "b1": "i1"}
+_FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_INTEGER = {
+    "add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr",
+}  # fmt: skip
+_COMPARED = {"eq": ("oeq", "eq"), "ne": ("une", "ne"), "lt": ("olt", "slt"), "le": ("ole", "sle")}
+_INTRINSICS = {
+    "fma": "fma", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
+    "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence",
+}  # fmt: skip
+_CHOOSING = ("select", "max", "min")
+_OF_INTEGERS = {"max": "smax", "min": "smin"}
+
+
+class _Block:
+    """Lines of one loop body, with those hoisted to its beginning."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.head: list[str] = []
+        self.lines: list[object] = []
+
+
+class _Function:
+    """One kernel as it is written out."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.count = 0
+        self.declared: set[str] = set()
+        self.names: dict[Var, str] = {}
+        self.depth: dict[Var, int] = {}
+        self.values: dict[Register, str] = {}
+        self.pointers: list[dict[tuple[Buffer, tuple[tuple[Var, int], ...]], str]] = [{}]
+        self.known: dict[Value, str] = {}
+        self.blocks: list[_Block] = [_Block("entry")]
+        self.current = "entry"
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"%v{self.count}"
+
+    def line(self, text: str) -> None:
+        self.blocks[-1].lines.append("  " + text)
+
+    def assign(self, text: str) -> str:
+        name = self.fresh()
+        self.line(f"{name} = {text}")
+        return name
+
+    # -- addresses ---------------------------------------------------------------------------------------------------
+
+    def address(self, buffer: Buffer, index: Affine) -> str:
+        """A pointer to an element. What belongs to an outer loop is computed at the head of that loop's body."""
+        terms = tuple(sorted(index.terms, key=lambda term: self.depth[term[0]]))
+        pointer, element = f"%{buffer.name}", _TYPES[buffer.dtype]
+        for count in range(1, len(terms) + 1):
+            var, factor = terms[count - 1]
+            level = self.depth[var]
+            key = (buffer, terms[:count])
+            if key not in self.pointers[level]:
+                head, offset, moved = self.blocks[level].head, self.names[var], self.fresh()
+                if factor != 1:
+                    offset = self.fresh()
+                    head.append(f"  {offset} = mul nsw i64 {self.names[var]}, {factor}")
+                head.append(f"  {moved} = getelementptr inbounds {element}, ptr {pointer}, i64 {offset}")
+                self.pointers[level][key] = moved
+            pointer = self.pointers[level][key]
+        if not index.constant:
+            return pointer
+        return self.assign(f"getelementptr inbounds {element}, ptr {pointer}, i64 {index.constant}")
+
+    # -- values ------------------------------------------------------------------------------------------------------
+
+    def value(self, value: Value) -> str:
+        """The value's name. One that a statement uses twice is computed once."""
+        if isinstance(value, Register):
+            return self.values[value]
+        if isinstance(value, Const):
+            return constant(value)
+        if value not in self.known:
+            self.known[value] = self.made(value)
+        return self.known[value]
+
+    def made(self, value: Load | Position | Splat | Apply) -> str:
+        if isinstance(value, Load):
+            return self.load(value)
+        if isinstance(value, Position):
+            return self.position(value)
+        return self.splat(value) if isinstance(value, Splat) else self.apply(value)
+
+    def position(self, position: Position) -> str:
+        found = str(position.index.constant)
+        for var, factor in position.index.terms:
+            found = self.assign(f"add i64 {found}, {self.assign(f'mul i64 {self.names[var]}, {factor}')}")
+        if position.width == 1:
+            return found
+        wide = self.spread(found, "i64", position.width)
+        lanes = ", ".join(f"i64 {lane * position.step}" for lane in range(position.width))
+        return self.assign(f"add <{position.width} x i64> {wide}, <{lanes}>")
+
+    def load(self, load: Load) -> str:
+        pointer, kind = self.address(load.buffer, load.index), vector(load.dtype, load.width)
+        align = ELEMENTS[load.dtype]
+        if load.active in (None, load.width):
+            return self.assign(f"load {kind}, ptr {pointer}, align {align}")
+        name = f"llvm.masked.load.{mangled(load.dtype, load.width)}.p0"
+        self.declared.add(f"declare {kind} @{name}(ptr, <{load.width} x i1>, {kind})")
+        mask = _mask(load.width, load.active or 0)
+        return self.assign(f"call {kind} @{name}(ptr align {align} {pointer}, {mask}, {kind} zeroinitializer)")
+
+    def splat(self, splat: Splat) -> str:
+        scalar, kind = self.value(splat.value), _TYPES[splat.dtype]
+        if splat.width == 1:
+            return scalar
+        return self.spread(scalar, kind, splat.width)
+
+    def spread(self, scalar: str, kind: str, width: int) -> str:
+        """A scalar in every lane."""
+        wide = f"<{width} x {kind}>"
+        first = self.assign(f"insertelement {wide} poison, {kind} {scalar}, i64 0")
+        return self.assign(f"shufflevector {wide} {first}, {wide} poison, <{width} x i32> zeroinitializer")
+
+    def apply(self, value: Apply) -> str:
+        operands = [self.value(operand) for operand in value.operands]
+        source = value.operands[0]
+        kind, is_float = vector(source.dtype, source.width), source.dtype[0] == "f"
+        if value.name in _COMPARED:
+            test = ("fcmp " if is_float else "icmp ") + _COMPARED[value.name][not is_float]
+            return self.assign(f"{test} {kind} {operands[0]}, {operands[1]}")
+        if value.name == "select":
+            chosen = vector(value.dtype, value.width)
+            return self.assign(f"select {kind} {operands[0]}, {chosen} {operands[1]}, {chosen} {operands[2]}")
+        if value.name in ("cast", "bits"):
+            wanted = vector(value.dtype, value.width)
+            how = "bitcast" if value.name == "bits" else _conversion(source.dtype, value.dtype)
+            return operands[0] if how is None else self.assign(f"{how} {kind} {operands[0]} to {wanted}")
+        if value.name == "neg" and is_float:
+            return self.assign(f"fneg {kind} {operands[0]}")
+        if value.name.startswith("across_"):
+            return self.across(value.name.removeprefix("across_"), source, operands[0])
+        if len(operands) == 2:
+            return self.binary(value.name, value.dtype, value.width, operands)
+        return self.intrinsic(value.name, value.dtype, value.width, operands)
+
+    def intrinsic(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
+        kind = vector(dtype, width)
+        full = f"llvm.{_INTRINSICS[name] if dtype[0] == 'f' else _OF_INTEGERS[name]}.{mangled(dtype, width)}"
+        self.declared.add(f"declare {kind} @{full}({', '.join([kind] * len(operands))})")
+        return self.assign(f"call {kind} @{full}({', '.join(f'{kind} {operand}' for operand in operands)})")
+
+    def across(self, name: str, source: Value, operand: str) -> str:
+        """All lanes added (or the largest of them): halves to halves, so that the order is fixed here, not by LLVM."""
+        width, kind = source.width, _TYPES[source.dtype]
+        while width > 1:
+            half, wide = width // 2, vector(source.dtype, width)
+            parts = []
+            for at in (0, half):
+                lanes = ", ".join(f"i32 {lane}" for lane in range(at, at + half))
+                shuffle = f"shufflevector {wide} {operand}, {wide} poison, <{half} x i32> <{lanes}>"
+                parts.append(self.assign(shuffle))
+            if half == 1:
+                parts = [self.assign(f"extractelement <1 x {kind}> {part}, i64 0") for part in parts]
+            operand, width = self.binary(name, source.dtype, half, parts), half
+        return operand
+
+    def binary(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
+        infix = (_FLOAT if dtype[0] == "f" else _INTEGER).get(name)
+        if infix is None:
+            return self.intrinsic(name, dtype, width, operands)
+        return self.assign(f"{infix} {vector(dtype, width)} {operands[0]}, {operands[1]}")
+
+    # -- statements --------------------------------------------------------------------------------------------------
+
+    def statements(self, body: Sequence[Statement]) -> None:
+        for statement in body:
+            self.known = {}
+            if isinstance(statement, For):
+                self.loop(statement)
+            elif isinstance(statement, Set):
+                self.values[statement.register] = self.value(statement.value)
+            else:
+                self.store(statement)
+
+    def store(self, store: Store) -> None:
+        value = self.value(store.value)
+        if isinstance(store.value, Apply) and store.value.name in _CHOOSING and store.value.dtype[0] == "f":
+            # Choosing between a new value and what lies there would become a masked store, four times as slow.
+            value = self.intrinsic("fence", store.value.dtype, store.value.width, [value])
+        kind, pointer = vector(store.buffer.dtype, store.value.width), self.address(store.buffer, store.index)
+        align = ELEMENTS[store.buffer.dtype]
+        if store.active in (None, store.value.width):
+            self.line(f"store {kind} {value}, ptr {pointer}, align {align}")
+            return
+        name = f"llvm.masked.store.{mangled(store.buffer.dtype, store.value.width)}.p0"
+        self.declared.add(f"declare void @{name}({kind}, ptr, <{store.value.width} x i1>)")
+        mask = _mask(store.value.width, store.active or 0)
+        self.line(f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {mask})")
+
+    def loop(self, loop: For) -> None:
+        if loop.var.extent == 1:
+            return self.statements(loop.body)
+        self.count += 1
+        label = f"L{self.count}"
+        name = f"%{loop.var.name}.{self.count}"
+        carried = [register for register in assigned(loop.body) if register in self.values]
+        phis = {register: self.fresh() for register in carried}
+        before = self.current
+        self.line(f"br label %{label}")
+        entering = dict(self.values)
+        self.values.update(phis)
+        body = _Block(label)
+        self.blocks[-1].lines.append(body)
+        self.blocks.append(body)
+        self.pointers.append({})
+        self.names[loop.var], self.depth[loop.var] = name, len(self.blocks) - 1
+        self.current = label
+        self.statements(loop.body)
+        after, following = f"{name}.next", f"{label}.done"
+        self.line(f"{after} = add nuw nsw i64 {name}, 1")
+        again = self.assign(f"icmp ult i64 {after}, {loop.var.extent}")
+        self.line(f"br i1 {again}, label %{label}, label %{following}")
+        opening = [f"{label}:", f"  {name} = phi i64 [ 0, %{before} ], [ {after}, %{self.current} ]"]
+        for register, phi in phis.items():
+            kind = vector(register.dtype, register.width)
+            pairs = f"[ {entering[register]}, %{before} ], [ {self.values[register]}, %{self.current} ]"
+            opening.append(f"  {phi} = phi {kind} {pairs}")
+        body.head[:0] = opening
+        self.blocks.pop()
+        self.pointers.pop()
+        self.current = following
+        self.blocks[-1].lines.append(f"{following}:")
+        # What the loop defined first does not outlive it; what it carried does, as the last round left it.
+        self.values = {register: self.values[register] for register in entering}
+        return None
+
+    def text(self) -> str:
+        kernel = self.kernel
+        body = (For(kernel.chunk, kernel.body),)
+        for place, buffer in enumerate(kernel.buffers):
+            self.line(f"%at.{buffer.name} = getelementptr inbounds ptr, ptr %addresses, i64 {place}")
+            self.line(f"%{buffer.name} = load ptr, ptr %at.{buffer.name}, align 8")
+        self.chunks(body[0])
+        lines: list[str] = []
+        _flatten(self.blocks[0], lines)
+        head = f"define void @{kernel.name}(ptr %addresses, i64 %first, i64 %end) {{"
+        return "\n".join([head, *lines, "  ret void", "}"])
+
+    def chunks(self, loop: For) -> None:
+        """The outermost loop, from %first up to %end."""
+        self.line("%none = icmp uge i64 %first, %end")
+        self.line("br i1 %none, label %finish, label %chunks")
+        body = _Block("chunks")
+        self.blocks[-1].lines.append(body)
+        self.blocks.append(body)
+        self.pointers.append({})
+        self.names[loop.var], self.depth[loop.var] = "%chunk", 1
+        self.current = "chunks"
+        self.statements(loop.body)
+        self.line("%chunk.next = add nuw nsw i64 %chunk, 1")
+        self.line("%more = icmp ult i64 %chunk.next, %end")
+        self.line("br i1 %more, label %chunks, label %finish")
+        body.head[:0] = ["chunks:", f"  %chunk = phi i64 [ %first, %entry ], [ %chunk.next, %{self.current} ]"]
+        self.blocks.pop()
+        self.blocks[-1].lines.append("finish:")
+
+
+def emit(kernels: Sequence[Kernel]) -> str:
+    """A module with a function (addresses of the buffers, first chunk, end of chunks) for each kernel."""
+    functions = [_Function(kernel) for kernel in kernels]
+    texts = [function.text() for function in functions]
+    declared = sorted(set().union(*(function.declared for function in functions)))
+    return "\n\n".join(["\n".join(declared), *texts]) + "\n"
+
+
+def _flatten(block: _Block, lines: list[str]) -> None:
+    lines.extend(block.head if block.head else [f"{block.label}:"])
+    for item in block.lines:
+        if isinstance(item, _Block):
+            _flatten(item, lines)
+        else:
+            lines.append(str(item))
+
+
+def vector(dtype: str, width: int) -> str:
+    return _TYPES[dtype] if width == 1 else f"<{width} x {_TYPES[dtype]}>"
+
+
+def mangled(dtype: str, width: int) -> str:
+    short = {"u8": "i8"}.get(dtype, dtype)
+    return short if width == 1 else f"v{width}{short}"
+
+
+def constant(const: Const) -> str:
+    if const.dtype[0] == "f":
+        rounded = struct.unpack("f", struct.pack("f", const.value))[0] if const.dtype == "f32" else float(const.value)
+        scalar = f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"
+    else:
+        scalar = str(int(const.value))
+    if const.width == 1:
+        return scalar
+    kind = _TYPES[const.dtype]
+    return f"<{', '.join([f'{kind} {scalar}'] * const.width)}>"
+
+
+def _conversion(source: str, wanted: str) -> str | None:
+    """The instruction that turns one dtype into another; None where they are the same."""
+    if source == wanted:
+        return None
+    size = {"b1": 0, **ELEMENTS}
+    if source[0] == "f" and wanted[0] == "f":
+        return "fpext" if size[wanted] > size[source] else "fptrunc"
+    if source[0] == "f":
+        return "fptosi"
+    unsigned = source in ("b1", "u8")
+    if wanted[0] == "f":
+        return "uitofp" if unsigned else "sitofp"
+    return "trunc" if size[wanted] < size[source] else "zext" if unsigned else "sext"
+
+
+def _mask(width: int, active: int) -> str:
+    bits = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(width))
+    return f"<{width} x i1> <{bits}>"

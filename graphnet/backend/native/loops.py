@@ -1,0 +1,260 @@
+"""The loop language: what a native kernel is before LLVM sees it. Constant bounds, affine addresses, vectors.
+
+A kernel reads and writes buffers, each a number of elements of one type. Its statements are loops, stores and
+registers being set; its values are loads, constants and arithmetic on vectors of any width (1: a scalar). Everything
+that decides an address is a constant or the variable of a loop, so `prove` can show that no access leaves its buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+ELEMENTS = {"f32": 4, "f64": 8, "i64": 8, "i32": 4, "u8": 1}  # bytes
+BOOLEAN = "b1"  # what a comparison gives; in memory booleans are u8
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """`size` elements of `dtype` (a key of ELEMENTS) that the kernel is given the address of."""
+
+    name: str
+    dtype: str
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Var:
+    """The variable of a loop: 0, 1, ..., extent - 1."""
+
+    name: str
+    extent: int
+
+
+@dataclass(frozen=True)
+class Affine:
+    """constant + sum of coefficient * variable: an address, in elements."""
+
+    constant: int = 0
+    terms: tuple[tuple[Var, int], ...] = ()
+
+    def __add__(self, other: Affine | int) -> Affine:
+        if isinstance(other, int):
+            return Affine(self.constant + other, self.terms)
+        merged: dict[Var, int] = dict(self.terms)
+        for var, factor in other.terms:
+            merged[var] = merged.get(var, 0) + factor
+        return Affine(self.constant + other.constant, tuple((v, f) for v, f in merged.items() if f))
+
+    def bounds(self) -> tuple[int, int]:
+        """The least and the greatest value, each variable running over its whole range."""
+        least = self.constant + sum(min(0, factor * (var.extent - 1)) for var, factor in self.terms)
+        most = self.constant + sum(max(0, factor * (var.extent - 1)) for var, factor in self.terms)
+        return least, most
+
+    def __str__(self) -> str:
+        parts = [f"{factor}*{var.name}" if factor != 1 else var.name for var, factor in self.terms]
+        if self.constant or not parts:
+            parts.append(str(self.constant))
+        return " + ".join(parts)
+
+
+def affine(terms: Mapping[Var, int] | None = None, constant: int = 0) -> Affine:
+    """constant + sum of coefficient * variable; variables that run over one value only do not count."""
+    kept = {var: factor for var, factor in (terms or {}).items() if factor and var.extent > 1}
+    return Affine(constant, tuple(kept.items()))
+
+
+# -- values ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Register:
+    """A vector that is set again and again, such as a sum. Never an address."""
+
+    name: str
+    dtype: str
+    width: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Const:
+    value: float | int
+    dtype: str
+    width: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """`width` neighbours from `index` on; only the first `active` are read, the others are 0."""
+
+    buffer: Buffer
+    index: Affine
+    width: int = 1
+    active: int | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.buffer.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """The number `index` as an i64; `step` more in each lane than in the one before."""
+
+    index: Affine
+    width: int = 1
+    step: int = 0
+
+    @property
+    def dtype(self) -> str:
+        return "i64"
+
+
+@dataclass(frozen=True, eq=False)
+class Splat:
+    """A scalar in every lane."""
+
+    value: Value
+    width: int
+
+    @property
+    def dtype(self) -> str:
+        return self.value.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Apply:
+    """An operation that `emit` knows, on values of one width. `to`: the result's dtype where the operation sets it."""
+
+    name: str
+    operands: tuple[Value, ...]
+    to: str | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.to or self.operands[-1].dtype
+
+    @property
+    def width(self) -> int:
+        return 1 if self.name.startswith("across_") else self.operands[0].width
+
+
+Value: TypeAlias = "Register | Const | Load | Position | Splat | Apply"
+
+
+# -- statements ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Set:
+    """register <- value."""
+
+    register: Register
+    value: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """The first `active` lanes of value to `index` and what follows."""
+
+    buffer: Buffer
+    index: Affine
+    value: Value
+    active: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class For:
+    """body for var = 0, 1, ..., extent - 1."""
+
+    var: Var
+    body: tuple[Statement, ...]
+
+
+Statement: TypeAlias = "Set | Store | For"
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """`body`, once for each value of `chunk`, in any order and on any thread: no chunk reads what another writes."""
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    chunk: Var
+    body: tuple[Statement, ...]
+    aligned: Mapping[Buffer, int] = field(default_factory=dict)  # bytes, where more than an element's
+
+
+# -- looking through kernels -----------------------------------------------------------------------------------------
+
+
+def accesses(body: Sequence[Statement]) -> Iterator[tuple[str, Load | Store]]:
+    """Every load and store, with how it is printed."""
+    for statement in body:
+        if isinstance(statement, For):
+            yield from accesses(statement.body)
+            continue
+        if isinstance(statement, Store):
+            yield "store", statement
+        stack: list[Value] = [statement.value]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, Load):
+                yield "load", value
+            elif isinstance(value, Splat):
+                stack.append(value.value)
+            elif isinstance(value, Apply):
+                stack.extend(value.operands)
+
+
+def assigned(body: Sequence[Statement]) -> dict[Register, None]:
+    """The registers that `body` sets, in order."""
+    found: dict[Register, None] = {}
+    for statement in body:
+        if isinstance(statement, For):
+            found.update(assigned(statement.body))
+        elif isinstance(statement, Set):
+            found[statement.register] = None
+    return found
+
+
+def show(kernel: Kernel) -> str:
+    """The kernel as text, a statement a line."""
+    given = ", ".join(f"{b.name}: {b.dtype}[{b.size}]" for b in kernel.buffers)
+    lines = [f"kernel {kernel.name}({given})", f"  each {kernel.chunk.name} < {kernel.chunk.extent}:"]
+    stack: list[tuple[Statement, int]] = [(s, 2) for s in reversed(kernel.body)]
+    while stack:
+        statement, depth = stack.pop()
+        lines.append("  " * depth + _statement(statement))
+        if isinstance(statement, For):
+            stack.extend((s, depth + 1) for s in reversed(statement.body))
+    return "\n".join(lines)
+
+
+def _statement(statement: Statement) -> str:
+    if isinstance(statement, For):
+        return f"for {statement.var.name} < {statement.var.extent}:"
+    if isinstance(statement, Set):
+        return f"{statement.register.name} = {_value(statement.value)}"
+    lanes = _lanes(statement.value.width, statement.active)
+    return f"{statement.buffer.name}[{statement.index}{lanes}] = {_value(statement.value)}"
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, Register):
+        return value.name
+    if isinstance(value, Const):
+        return repr(value.value)
+    if isinstance(value, Load):
+        return f"{value.buffer.name}[{value.index}{_lanes(value.width, value.active)}]"
+    if isinstance(value, Position):
+        return f"({value.index}{f' + {value.step}*lane' if value.step and value.width > 1 else ''})"
+    if isinstance(value, Splat):
+        return f"splat({_value(value.value)})"
+    return f"{value.name}({', '.join(map(_value, value.operands))})"
+
+
+def _lanes(width: int, active: int | None) -> str:
+    return "" if width == 1 else f" : {width}" if active in (None, width) else f" : {active} of {width}"

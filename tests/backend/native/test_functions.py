@@ -1,0 +1,102 @@
+"""exp, log and their kin: how far from the exact value, in units in the last place, and what becomes of the edges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from graphnet.backend.native import functions
+from graphnet.backend.native.loops import Buffer, Kernel, Load, Register, Set, Store, Var, affine
+from tests.backend.native.kernels import run
+
+KINDS = {"f32": (np.float32, 8), "f64": (np.float64, 4)}
+EXACT = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}
+BOUNDS = {"exp": 1, "expm1": 3, "log": 2, "tanh": 4, "sigmoid": 3}  # as their docstrings say
+RANGES = {"exp": (-87, 88.7), "expm1": (-30, 88), "log": (1e-30, 1e30), "tanh": (-12, 12), "sigmoid": (-87, 88)}
+
+
+def computed(name: str, kind: str, values: np.ndarray) -> np.ndarray:
+    dtype, width = KINDS[kind]
+    padded = np.zeros(-(-len(values) // width) * width, dtype)
+    padded[: len(values)] = values
+    out = np.empty_like(padded)
+    x, y, chunk = Buffer("x", kind, len(padded)), Buffer("y", kind, len(padded)), Var("chunk", len(padded) // width)
+    loaded = Register("loaded", kind, width)
+    at = affine({chunk: width})
+    body = (Set(loaded, Load(x, at, width)), Store(y, at, getattr(functions, name)(loaded)))
+    run(Kernel(name, (x, y), chunk, body), {x: padded, y: out})
+    return out[: len(values)]
+
+
+def ulps(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    size = np.abs(exact).astype(found.dtype)
+    spacing = np.spacing(np.maximum(size, np.finfo(found.dtype).tiny))
+    return np.abs((found.astype(np.longdouble) - exact) / spacing)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", EXACT)
+def test_error_in_units_in_the_last_place(name, kind):
+    dtype, _ = KINDS[kind]
+    generator = np.random.default_rng(0)
+    low, high = RANGES[name]
+    if name == "log":
+        x = np.exp(generator.uniform(math.log(low), math.log(high), 200_000))
+        x = np.concatenate([x, generator.uniform(0.5, 2, 200_000), 1 + 1e-4 * generator.standard_normal(1000)])
+    else:
+        small = generator.uniform(-1, 1, 100_000) * 10.0 ** generator.integers(-12, 1, 100_000)
+        x = np.concatenate([generator.uniform(low, high, 200_000), small])
+    x = x.astype(dtype)
+    wrong = ulps(computed(name, kind, x), EXACT[name](x.astype(np.longdouble)))
+    worst = int(np.argmax(wrong))
+    assert wrong[worst] <= BOUNDS[name], f"{name}({x[worst]!r}) is {wrong[worst]:.2f} ulp off"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_edges(kind):
+    inf, nan = math.inf, math.nan
+    edges = [0.0, inf, -inf, nan, 1000.0, -1000.0, 1.0]
+    expected = {
+        "exp": [1, inf, 0, nan, inf, 0, math.e],
+        "expm1": [0, inf, -1, nan, inf, -1, math.e - 1],
+        "tanh": [0, 1, -1, nan, 1, -1, math.tanh(1)],
+        "sigmoid": [0.5, 1, 0, nan, 1, 0, 1 / (1 + math.exp(-1))],
+        "log": [-inf, inf, nan, nan, math.log(1000), nan, 0],
+    }
+    for name, wanted in expected.items():
+        found = computed(name, kind, np.array(edges))
+        np.testing.assert_allclose(found, np.array(wanted, KINDS[kind][0]), rtol=1e-6, err_msg=name)
+
+
+def test_subnormal_numbers():
+    tiny = np.array([1e-310, 5e-324, 2.2e-308])
+    np.testing.assert_allclose(computed("log", "f64", tiny), np.log(tiny), rtol=1e-15)
+    x = np.array([-720.0, -740.0])
+    np.testing.assert_allclose(computed("exp", "f64", x), np.exp(x), rtol=0, atol=1e-323)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["exp", "expm1", "tanh", "sigmoid", "log"])
+def test_every_float32(name):
+    """All finite float32 values, within one unit of the bound that a sample was held to."""
+    for start in range(0, 1 << 32, 1 << 24):
+        x = np.arange(start, start + (1 << 24), dtype=np.uint32).view(np.float32)
+        x = x[np.isfinite(x) & ((x > 0) if name == "log" else True)]
+        if not len(x):
+            continue
+        with np.errstate(all="ignore"):
+            exact = EXACT[name](x.astype(np.float64))
+        found = computed(name, "f32", x)
+        inside = np.isfinite(exact) & (np.abs(exact) <= np.finfo(np.float32).max)
+        assert np.isinf(found[~inside]).all()
+        wrong = ulps(found[inside], exact[inside])
+        worst = int(np.argmax(wrong))
+        assert wrong[worst] <= BOUNDS[name], f"{name}({x[inside][worst]!r}) is {wrong[worst]:.2f} ulp off"

@@ -1,0 +1,76 @@
+"""Every kind of kernel with each of its arrays against a page that may not be touched: before it, and behind it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CHILD = """
+import ctypes, mmap, sys
+import numpy as np
+from graphnet.ops import activations, elementwise, reductions, shaping
+from graphnet.ops.linear import Matmul
+from graphnet.ops.softmax_cross_entropy import SoftmaxCrossEntropy, SoftmaxMinusTarget
+from tests.backend.native.kernels import native
+
+PAGE = mmap.PAGESIZE
+libc = ctypes.CDLL(None, use_errno=True)
+keep = []
+
+def guarded(shape, dtype, behind):
+    "An array that ends (or begins) where an unreadable page begins (or ends)."
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    pages = -(-size // PAGE) * PAGE
+    memory = mmap.mmap(-1, pages + 2 * PAGE)
+    raw = np.frombuffer(memory, np.uint8)
+    keep.append((memory, raw))
+    for at in (0, pages + PAGE):
+        assert libc.mprotect(ctypes.c_void_p(raw.ctypes.data + at), PAGE, 0) == 0
+    start = PAGE + (pages - size if behind else 0)
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+def filled(shape, behind, dtype="float32"):
+    array = guarded(shape, dtype, behind)
+    array[...] = np.random.default_rng(0).integers(0, 3, shape) if dtype == "int64" else 0.5
+    return array
+
+if len(sys.argv) > 1:  # to see that the guard guards
+    guarded((8,), "float32", True).ctypes.data_as(ctypes.POINTER(ctypes.c_float))[8]
+for behind in (False, True):
+    for dtype in ("float32", "float64"):
+        for n in (1, 5, 8, 13, 35):
+            x, y = filled((n, 7), behind, dtype), filled((n, 7), behind, dtype)
+            native(elementwise.Add(), y, [x, filled((7,), behind, dtype)])
+            native(activations.Sigmoid(), y, [x])
+            for axis in (0, 1):
+                out = filled((7, n)[axis : axis + 1], behind, dtype)
+                native(shaping.Sum((axis,), False), out, [x])
+                native(reductions.Softmax(axis), y, [x])
+            labels = filled((n,), behind, "int64")
+            native(SoftmaxCrossEntropy(-100, 0.1), filled((n,), behind, dtype), [x, labels])
+            native(SoftmaxMinusTarget(-100, 0.0), y, [x, labels])
+            for m, k in ((1, 3), (7, 16), (9, 19)):
+                a, b = filled((m, k), behind, dtype), filled((k, n), behind, dtype)
+                out = filled((m, n), behind, dtype)
+                native(Matmul(), out, [a, b])
+                native(Matmul(), out, [a, filled((n, k), behind, dtype).T])
+                native(Matmul(), out, [filled((k, m), behind, dtype).T, b])
+                assert np.allclose(out, 0.25 * k)
+print("through")
+"""
+
+
+def child(*arguments):
+    return subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_no_kernel_reads_or_writes_past_an_array():
+    result = child()
+    assert (result.returncode, result.stdout) == (0, "through\n"), result.stderr
+
+
+def test_the_guard_would_notice():
+    assert child("touch").returncode < 0
