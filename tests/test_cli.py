@@ -334,7 +334,7 @@ def test_a_model_is_named_by_file_or_module(model, capsys, monkeypatch):
         (["train", "small.py", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
         (["train", "small.py", "--batch-size", "x"], "--batch-size: expected an integer of at least 1, got 'x'"),
         (["train", "small.py", "--optimizer", "lioness"], "got 'lioness'"),
-        (["train", "small.py", "--backend", "cuda"], "--backend: expected one of naive, numpy, got 'cuda'"),
+        (["train", "small.py", "--backend", "cuda"], "--backend: expected one of naive, native, numpy, got 'cuda'"),
         (["train", "small.py", "--data", "imagenet"], "invalid choice: 'imagenet'"),
         (["train", "small.py", "--data", "mnist"], "--data mnist needs --data-dir: the folder with its four files"),
         (["train", "small.py", "--data", "mnist", "--data-dir", "no"], "no: has no file train-images-idx3-ubyte"),
