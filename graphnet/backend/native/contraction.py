@@ -10,7 +10,6 @@ block", Georganas et al., 2019.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,9 +58,8 @@ class Tile:
 class Contraction:
     """Sizes by dimension; which of them are loops, the tiled row, the vectorized column, the summed depth.
 
-    `out` and `right` have stride 1 along the columns, or any stride where a vector has one lane. A `right` that has no
-    stride for the column lies in panels: for each panel of tile.columns columns (the last one of as many whole vectors
-    as it needs), depth by depth, its columns one after the other.
+    `out` and `right` have stride 1 along the columns, or any stride where a vector has one lane. adds: the result is
+    added to what `out` holds.
     """
 
     sizes: Mapping[str, int]
@@ -73,19 +71,11 @@ class Contraction:
     right: Operand
     out: Operand
     tile: Tile
+    adds: bool = False
 
     @property
     def dtype(self) -> str:
         return self.out.buffer.dtype
-
-    @property
-    def length(self) -> int:
-        """How many products are summed."""
-        return math.prod(self.sizes[name] for name in self.depth)
-
-    @property
-    def in_panels(self) -> bool:
-        return self.column not in self.right.strides
 
 
 def panels(columns: int, tile: Tile) -> list[tuple[int, int, int]]:
@@ -95,11 +85,6 @@ def panels(columns: int, tile: Tile) -> list[tuple[int, int, int]]:
         count = min(tile.columns, columns - first)
         found.append((first, count, -(-count // tile.lanes)))
     return found
-
-
-def packed_size(columns: int, length: int, tile: Tile) -> int:
-    """Elements of `right` in panels."""
-    return sum(vectors * tile.lanes * length for _, _, vectors in panels(columns, tile))
 
 
 def row_tiles(rows: int, most: int) -> list[tuple[int, int, int]]:
@@ -116,17 +101,15 @@ def contraction(c: Contraction, variables: Mapping[str, Var]) -> list[Statement]
     inner = [name for name in c.loops if name not in given]
     loops = {name: Var(name, c.sizes[name]) for name in inner}
     given.update(loops)
-    base = 0
     body: list[Statement] = []
     whole = [panel for panel in panels(c.sizes[c.column], c.tile) if panel[1] == c.tile.columns]
     rest = [panel for panel in panels(c.sizes[c.column], c.tile) if panel[1] != c.tile.columns]
     if whole:
         panel = Var("panel", len(whole))
-        found = _panel(c, given, 0, base, c.tile.columns, c.tile.vectors, panel)
+        found = _panel(c, given, 0, c.tile.columns, c.tile.vectors, panel)
         body.append(For(panel, _nested([loops[name] for name in inner], found)))
-        base = len(whole) * c.tile.columns * c.length
     for first, count, vectors in rest:
-        found = _panel(c, given, first, base, count, vectors, None)
+        found = _panel(c, given, first, count, vectors, None)
         body += _nested([loops[name] for name in inner], found)
     return body
 
@@ -141,7 +124,6 @@ def _panel(
     c: Contraction,
     given: Mapping[str, Var],
     first: int,
-    base: int,
     columns: int,
     vectors: int,
     panel: Var | None,
@@ -150,7 +132,7 @@ def _panel(
     body: list[Statement] = []
     for start, rows, tiles in row_tiles(c.sizes[c.row], _rows_for(c.tile, vectors)):
         tile = Var("tile", tiles)
-        shape = _Shape(c, given, start, rows, tile, first, base, columns, vectors, panel)
+        shape = _Shape(c, given, start, rows, tile, first, columns, vectors, panel)
         body.append(For(tile, tuple(_tile(shape))))
     return body
 
@@ -168,7 +150,6 @@ class _Shape:
     rows: int
     tile: Var
     first: int
-    base: int
     columns: int
     vectors: int
     panel: Var | None
@@ -180,20 +161,12 @@ class _Shape:
         return affine(terms, c.left.offset + (self.start + row) * strides[c.row])
 
     def right(self, vector: int, depth: Mapping[str, Var]) -> Affine:
-        c, width = self.c, self.vectors * self.c.tile.lanes
-        if not c.in_panels:
-            terms = {var: c.right.strides.get(name, 0) for name, var in {**self.given, **depth}.items()}
-            stride = c.right.strides[c.column]
-            if self.panel is not None:
-                terms[self.panel] = c.tile.columns * stride
-            return affine(terms, c.right.offset + (self.first + vector * c.tile.lanes) * stride)
-        terms, stride = {var: c.right.strides.get(name, 0) for name, var in self.given.items()}, width
-        for name in reversed(c.depth):
-            terms[depth[name]] = stride
-            stride *= c.sizes[name]
+        c = self.c
+        terms = {var: c.right.strides.get(name, 0) for name, var in {**self.given, **depth}.items()}
+        stride = c.right.strides[c.column]
         if self.panel is not None:
-            terms[self.panel] = stride
-        return affine(terms, c.right.offset + self.base + vector * c.tile.lanes)
+            terms[self.panel] = c.tile.columns * stride
+        return affine(terms, c.right.offset + (self.first + vector * c.tile.lanes) * stride)
 
     def out(self, row: int, vector: int) -> Affine:
         c, strides = self.c, self.c.out.strides
@@ -211,13 +184,15 @@ def _tile(shape: _Shape) -> list[Statement]:
     lanes, dtype = c.tile.lanes, c.dtype
     sums = [[Register(f"s{i}_{j}", dtype, lanes) for j in range(shape.vectors)] for i in range(shape.rows)]
     vectors = [Register(f"b{j}", dtype, lanes) for j in range(shape.vectors)]
-    body: list[Statement] = [Set(s, Const(0.0, dtype, lanes)) for row in sums for s in row]
+    body: list[Statement] = []
+    for i, row in enumerate(sums):
+        for j, s in enumerate(row):
+            held = Load(c.out.buffer, shape.out(i, j), lanes, _active(shape, j))
+            body.append(Set(s, held if c.adds else Const(0.0, dtype, lanes)))
     depth = {name: Var(name, c.sizes[name]) for name in c.depth}
     step: list[Statement] = []
     for j, b in enumerate(vectors):
-        # Panels are filled up to whole vectors; elsewhere what follows the last column may not be read.
-        active = None if c.in_panels else _active(shape, j)
-        step.append(Set(b, Load(c.right.buffer, shape.right(j, depth), lanes, active)))
+        step.append(Set(b, Load(c.right.buffer, shape.right(j, depth), lanes, _active(shape, j))))
     for i, row in enumerate(sums):
         element = Register(f"a{i}", dtype, lanes)
         step.append(Set(element, Splat(Load(c.left.buffer, shape.left(i, depth)), lanes)))

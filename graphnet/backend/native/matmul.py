@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphnet.backend.native.contraction import Contraction, Operand, Tile, contraction
 from graphnet.backend.native.dots import dots
 from graphnet.backend.native.elementwise import VECTOR
@@ -9,6 +11,7 @@ from graphnet.backend.native.loops import ELEMENTS, Kernel, Var
 from graphnet.backend.native.views import View
 
 _CHUNK = 1 << 21  # multiplications of a chunk, about
+_DEPTH = 64  # of a block, where one is needed
 
 
 def matmul(out: View, a: View, b: View) -> list[Kernel] | None:
@@ -57,7 +60,7 @@ def _product(left: View, right: View, out: View, lanes: int) -> Kernel:
             strides["block"] = strides["column"] * width
         return Operand(view.buffer, strides, view.offset)
 
-    c = Contraction(
+    whole = Contraction(
         sizes={**sizes, "row": rows, "column": width, "depth": depth},
         loops=(*batch, "block"),
         row="row",
@@ -68,8 +71,32 @@ def _product(left: View, right: View, out: View, lanes: int) -> Kernel:
         out=operand(out, "row", "column"),
         tile=tile,
     )
-    buffers = tuple(dict.fromkeys((left.buffer, right.buffer, out.buffer)))
-    return Kernel("matmul", buffers, chunk, tuple(contraction(c, {chunk.name: chunk})))
+    parts = _by_depth(whole) if left.strides[-1] != 1 and depth > _DEPTH else [whole]
+    body = [statement for part in parts for statement in contraction(part, {chunk.name: chunk})]
+    return Kernel("matmul", tuple(dict.fromkeys((left.buffer, right.buffer, out.buffer))), chunk, tuple(body))
+
+
+def _by_depth(c: Contraction) -> list[Contraction]:
+    """The same in blocks of the depth: the first one, the others, the rest.
+
+    Where `left` takes a long step from one depth to the next, each line of memory that it touches holds elements of
+    several rows. A block touches so few lines that these are still near when the next rows come.
+    """
+    blocks, rest = divmod(c.sizes["depth"], _DEPTH)
+
+    def part(first: int, size: int, times: int, adds: bool) -> Contraction:
+        def moved(of: Operand) -> Operand:
+            step = of.strides["depth"]
+            return Operand(of.buffer, {**of.strides, "deeper": step * _DEPTH}, of.offset + first * _DEPTH * step)
+
+        sizes = {**c.sizes, "depth": size, "deeper": times}
+        loops = (*c.loops, "deeper")
+        return replace(c, sizes=sizes, loops=loops, left=moved(c.left), right=moved(c.right), adds=adds)
+
+    found = [part(0, _DEPTH, 1, c.adds)]
+    if blocks > 1:
+        found.append(part(1, _DEPTH, blocks - 1, True))
+    return [*found, part(blocks, rest, 1, True)] if rest else found
 
 
 def _width(rows: int, columns: int, depth: int, tile: Tile) -> int:
