@@ -12,6 +12,7 @@ from types import CodeType
 
 _PACKAGE = os.path.dirname(os.path.realpath(__file__)) + os.sep  # not pathlib, whose import takes longer than ours
 _COMMANDS = _PACKAGE + "cli/"
+_WITH = contextmanager.__code__.co_filename  # whose frames lie between a `with` and what it enters
 
 _made_at: ContextVar[tuple[str, int] | None] = ContextVar("graphnet_made_at", default=None)
 _layer_calls: set[CodeType] = set()
@@ -33,7 +34,7 @@ def users_line() -> tuple[str, int]:
 
 @cache
 def _is_ours(file: str) -> bool:
-    return file.startswith(_PACKAGE) and not file.startswith(_COMMANDS)
+    return file == _WITH or (file.startswith(_PACKAGE) and not file.startswith(_COMMANDS))
 
 
 def is_command(file: str) -> bool:

@@ -235,6 +235,12 @@ def test_what_is_no_file_is_told(tmp_path):
     told(lambda: load("mnist", tmp_path), "symbolic links")
 
 
+def test_the_line_that_is_named_is_the_users(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_idx(tmp_path / "none")
+    assert "\n  at " + __file__ in str(caught.value)
+
+
 def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
     def refuse(path, mode):
         raise PermissionError(13, "Permission denied", str(path))
