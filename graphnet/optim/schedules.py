@@ -14,7 +14,7 @@ import numpy as np
 
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node
-from graphnet.nn.arguments import flag, fraction, number, one_of, refuse
+from graphnet.nn.arguments import flag, fraction, number, one_of, positive, refuse
 from graphnet.ops.comparison import greater, greater_equal, less, less_equal, maximum, minimum, where
 from graphnet.ops.elementwise import remainder
 from graphnet.ops.evaluate import evaluate
@@ -55,7 +55,7 @@ def constant_rate(lr: float) -> Schedule:
 def step(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """lr * gamma ** (t // step_size): StepLR."""
     _check_rate("step", lr)
-    _check_count("step", "step_size", step_size)
+    step_size = positive("step", "step_size", step_size)
     _check_number("step", "gamma", gamma)
     return Schedule(f"step({lr:g}, {step_size}, {gamma:g})", lambda t: lr * power(gamma, floor(t / step_size)))
 
@@ -66,8 +66,7 @@ def multi_step(lr: float, milestones: Sequence[int], gamma: float = 0.1) -> Sche
     _check_number("multi_step", "gamma", gamma)
     if not isinstance(milestones, (list, tuple)) or not milestones:
         raise ArgumentError(f"multi_step: milestones must name at least one step, got {milestones!r}")
-    for milestone in milestones:
-        _check_count("multi_step", "milestones", milestone)
+    milestones = [positive("multi_step", "milestones", milestone) for milestone in milestones]
 
     def rule(t: Node) -> Node:
         passed = constant(0.0, "float64")
@@ -75,7 +74,7 @@ def multi_step(lr: float, milestones: Sequence[int], gamma: float = 0.1) -> Sche
             passed = passed + cast(greater_equal(t, float(milestone)), "float64")
         return lr * power(gamma, passed)
 
-    return Schedule(f"multi_step({lr:g}, {list(milestones)}, {gamma:g})", rule)
+    return Schedule(f"multi_step({lr:g}, {milestones}, {gamma:g})", rule)
 
 
 def exponential(lr: float, gamma: float) -> Schedule:
@@ -88,7 +87,7 @@ def exponential(lr: float, gamma: float) -> Schedule:
 def polynomial(lr: float, steps: int, power: float = 1.0) -> Schedule:
     """lr * (1 - min(t, steps) / steps) ** power: PolynomialLR."""
     _check_rate("polynomial", lr)
-    _check_count("polynomial", "steps", steps)
+    steps = positive("polynomial", "steps", steps)
     _check_number("polynomial", "power", power)
     return Schedule(
         f"polynomial({lr:g}, {steps}, {power:g})", lambda t: lr * (1.0 - minimum(t, float(steps)) / steps) ** power
@@ -102,7 +101,7 @@ def cosine(lr: float, steps: int, eta_min: float = 0.0) -> Schedule:
     """
     _check_rate("cosine", lr)
     _check_rate("cosine", eta_min)
-    _check_count("cosine", "steps", steps)
+    steps = positive("cosine", "steps", steps)
 
     def rule(t: Node) -> Node:
         return eta_min + (lr - eta_min) * 0.5 * (1.0 + cos(minimum(t, float(steps)) * (math.pi / steps)))
@@ -116,7 +115,7 @@ def linear_warmup(lr: float | Schedule, steps: int, start_factor: float = 1 / 3)
     LinearLR(start_factor, total_iters=steps) for a number, SequentialLR of that and the schedule otherwise.
     """
     after = lr if isinstance(lr, Schedule) else constant_rate(lr)
-    _check_count("linear_warmup", "steps", steps)
+    steps = positive("linear_warmup", "steps", steps)
     good = isinstance(start_factor, (int, float, np.floating)) and not isinstance(start_factor, bool)
     if not good or not 0 < start_factor <= 1:
         raise ArgumentError(f"linear_warmup: start_factor must be a number in (0, 1], got {start_factor!r}")
@@ -136,8 +135,8 @@ def cosine_warm_restarts(lr: float, T_0: int, T_mult: int = 1, eta_min: float = 
     name = "cosine_warm_restarts"
     _check_rate(name, lr)
     _check_rate(name, eta_min)
-    _check_count(name, "T_0", T_0)
-    _check_count(name, "T_mult", T_mult)
+    positive(name, "T_0", T_0)
+    positive(name, "T_mult", T_mult)
 
     def start(wave: Node) -> Node:
         """The step at which a wave begins: T_0 * (1 + T_mult + T_mult**2 + ...)."""
@@ -180,8 +179,8 @@ def one_cycle(
     if total_steps is None:
         if epochs is None or steps_per_epoch is None:
             raise ArgumentError(f"{name}: expected total_steps, or epochs and steps_per_epoch")
-        total_steps = _check_count(name, "epochs", epochs) * _check_count(name, "steps_per_epoch", steps_per_epoch)
-    _check_count(name, "total_steps", total_steps)
+        total_steps = positive(name, "epochs", epochs) * positive(name, "steps_per_epoch", steps_per_epoch)
+    total_steps = positive(name, "total_steps", total_steps)
     fraction(name, "pct_start", pct_start)
     one_of(name, "anneal_strategy", anneal_strategy, ("cos", "linear"))
     refuse(name, "cycle_momentum", cycle_momentum, False, "an optimizer's momentum is a number")
@@ -238,7 +237,7 @@ def _check_milestones(name: str, milestones: Sequence[int]) -> list[int]:
     """`milestones` as positive integers that rise. Raises `ArgumentError`."""
     if not isinstance(milestones, (list, tuple)):
         raise ArgumentError(f"{name}: milestones must be a list of steps, got {milestones!r}")
-    listed = [_check_count(name, "milestones", milestone) for milestone in milestones]
+    listed = [positive(name, "milestones", milestone) for milestone in milestones]
     if listed != sorted(listed):
         raise ArgumentError(f"{name}: milestones must rise, got {milestones!r}")
     return listed
@@ -252,9 +251,3 @@ def _check_number(name: str, argument: str, value: float) -> float:
 def _check_rate(name: str, lr: float) -> None:
     if isinstance(lr, bool) or not isinstance(lr, (int, float, np.floating)) or not 0 <= lr < math.inf:
         raise ArgumentError(f"{name}: a learning rate must be a number >= 0, got {lr!r}")
-
-
-def _check_count(name: str, argument: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"{name}: {argument} must be a positive integer, got {value!r}")
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 import graphnet as gn
@@ -167,6 +168,19 @@ def test_what_comes_after_a_sequence_starts_at_its_own_beginning():
 def test_mistakes_are_named(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_numpys_integers_count_steps():
+    five = np.int64(5)
+    for numpys, plain in (
+        (optim.step(0.1, five), optim.step(0.1, 5)),
+        (optim.multi_step(0.1, [five]), optim.multi_step(0.1, [5])),
+        (optim.cosine(0.1, steps=five), optim.cosine(0.1, steps=5)),
+        (optim.cosine_warm_restarts(0.1, five, np.int64(2)), optim.cosine_warm_restarts(0.1, 5, 2)),
+        (optim.one_cycle(0.1, epochs=five, steps_per_epoch=five), optim.one_cycle(0.1, 25)),
+        (optim.linear_warmup(0.1, five), optim.linear_warmup(0.1, 5)),
+    ):
+        assert str(numpys) == str(plain) and numpys.value(7) == plain.value(7)
 
 
 def test_a_schedule_drives_an_optimizer_by_its_step_counter():
