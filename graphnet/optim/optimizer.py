@@ -129,8 +129,7 @@ class Optimizer(ABC):
         self._declared = True
         with acting_as(UPDATE), scope(type(self).__name__):
             if transform is not None:
-                found = list(transform(found))
-                _check_gradients(f"{type(self).__name__}: what transform gives", trained, found)
+                found = _transformed(type(self).__name__, transform, trained, found)
             assigns = [assign(self.steps_made, self.steps_made + 1)]
             shared: dict[int, Mapping[np.dtype, Mapping[str, Node]]] = {}
             for group in dict.fromkeys(self._group_of[value] for value in trained):
@@ -221,6 +220,18 @@ class Optimizer(ABC):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> LoadResult:
         """Continue from a saved state. Raises `WeightsError`, and changes nothing, where names or shapes differ."""
         return load_arrays(self.state, state_dict, type(self).__name__)
+
+
+def _transformed(name: str, transform: Transform, trained: list[Parameter], found: list[Node]) -> list[Node]:
+    """What the user's `transform` makes of the gradients, one for each parameter."""
+    if not callable(transform):
+        wanted = "a function of gradients, such as clip_grad_norm(1.0)"
+        raise ArgumentError(f"{name}: transform must be {wanted}, got {transform!r}")
+    given = transform(found)
+    if not isinstance(given, (list, tuple)):
+        raise ArgumentError(f"{name}: transform must give a list of gradients, got {given!r}")
+    _check_gradients(f"{name}: what transform gives", trained, given)
+    return list(given)
 
 
 def _check_gradients(what: str, trained: Sequence[Parameter], found: Sequence[object]) -> None:

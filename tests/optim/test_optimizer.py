@@ -107,6 +107,8 @@ def test_a_loss_that_leaves_a_parameter_out_names_it():
         (lambda p: optim.Adam([p]).updates_from([1.0]), "the gradient for 'p' must be a node .*, got 1.0"),
         (lambda p: optim.SGD([p]).updates(gn.sum(p), lambda g: []), "what transform gives must be a gradient for each"),
         (lambda p: optim.SGD([p]).updates(gn.sum(p), lambda g: [gn.sum(p)]), "what transform gives for 'p' must be a"),
+        (lambda p: optim.SGD([p]).updates(gn.sum(p), 1.0), "transform must be a function of gradients, .*, got 1.0"),
+        (lambda p: optim.SGD([p]).updates(gn.sum(p), lambda g: None), "must give a list of gradients, got None"),
         (lambda p: optim.clip_grad_norm(0), "clip_grad_norm: max_norm must be a number > 0, got 0"),
         (lambda p: optim.clip_grad_norm(1.0, 0), "clip_grad_norm: norm_type must be a number > 0, got 0"),
         (lambda p: optim.clip_grad_norm(1.0, "inf"), "clip_grad_norm: norm_type must be a number > 0, got 'inf'"),
