@@ -94,7 +94,8 @@ def nests(outer: Sequence[tuple[int, tuple[int, ...]]], inner: int, strides: tup
 
 def divided(size: int, strides: tuple[int, ...], below: int) -> list[tuple[Var, tuple[int, ...]]]:
     """An axis as two loops: over chunks of about GRAIN elements, and within one. `below` elements lie at each index."""
-    together = max(d for d in range(1, size + 1) if size % d == 0 and (d == 1 or d * below <= GRAIN))
+    most = max(1, min(size, GRAIN // below))
+    together = max(d for d in range(1, most + 1) if size % d == 0)
     chunk = Var("chunk", size // together)
     return [(chunk, tuple(stride * together for stride in strides)), (Var("row", together), strides)]
 

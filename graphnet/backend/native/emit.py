@@ -27,6 +27,7 @@ from graphnet.backend.native.loops import (
     Value,
     Var,
     assigned,
+    parts,
 )
 
 _TYPES = {"f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "u8": "i8", "b1": "i1"}
@@ -34,13 +35,16 @@ _FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INTEGER = {
     "add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr",
 }  # fmt: skip
-_COMPARED = {"eq": ("oeq", "eq"), "ne": ("une", "ne"), "lt": ("olt", "slt"), "le": ("ole", "sle")}
+_COMPARED = {  # floats, signed integers, unsigned ones
+    "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne"), "lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"),
+}  # fmt: skip
+_UNSIGNED = ("b1", "u8")
 _INTRINSICS = {
     "fma": "fma", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
     "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence",
 }  # fmt: skip
 _CHOOSING = ("select", "max", "min")
-_OF_INTEGERS = {"max": "smax", "min": "smin"}
+_OF_INTEGERS = {"max": ("smax", "umax"), "min": ("smin", "umin")}
 
 
 class _Block:
@@ -105,13 +109,25 @@ class _Function:
 
     def value(self, value: Value) -> str:
         """The value's name. One that a statement uses twice is computed once."""
+        waiting = [value]  # not by recursion, which long chains of fused ops would exhaust
+        while waiting:
+            missing = [part for part in parts(waiting[-1]) if not self.is_named(part)]
+            if missing:
+                waiting += reversed(missing)
+                continue
+            made = waiting.pop()
+            if not self.is_named(made):
+                assert not isinstance(made, Const | Register)
+                self.known[made] = self.made(made)
+        return self.name(value)
+
+    def is_named(self, value: Value) -> bool:
+        return isinstance(value, Const | Register) or value in self.known
+
+    def name(self, value: Value) -> str:
         if isinstance(value, Register):
             return self.values[value]
-        if isinstance(value, Const):
-            return constant(value)
-        if value not in self.known:
-            self.known[value] = self.made(value)
-        return self.known[value]
+        return constant(value) if isinstance(value, Const) else self.known[value]
 
     def made(self, value: Load | Position | Splat | Apply) -> str:
         if isinstance(value, Load):
@@ -141,7 +157,7 @@ class _Function:
         return self.assign(f"call {kind} @{name}(ptr align {align} {pointer}, {mask}, {kind} zeroinitializer)")
 
     def splat(self, splat: Splat) -> str:
-        scalar, kind = self.value(splat.value), _TYPES[splat.dtype]
+        scalar, kind = self.name(splat.value), _TYPES[splat.dtype]
         if splat.width == 1:
             return scalar
         return self.spread(scalar, kind, splat.width)
@@ -153,11 +169,11 @@ class _Function:
         return self.assign(f"shufflevector {wide} {first}, {wide} poison, <{width} x i32> zeroinitializer")
 
     def apply(self, value: Apply) -> str:
-        operands = [self.value(operand) for operand in value.operands]
+        operands = [self.name(operand) for operand in value.operands]
         source = value.operands[0]
         kind, is_float = vector(source.dtype, source.width), source.dtype[0] == "f"
         if value.name in _COMPARED:
-            test = ("fcmp " if is_float else "icmp ") + _COMPARED[value.name][not is_float]
+            test = ("fcmp " if is_float else "icmp ") + _COMPARED[value.name][_kind_of(source.dtype)]
             return self.assign(f"{test} {kind} {operands[0]}, {operands[1]}")
         if value.name == "select":
             chosen = vector(value.dtype, value.width)
@@ -176,7 +192,8 @@ class _Function:
 
     def intrinsic(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
         kind = vector(dtype, width)
-        full = f"llvm.{_INTRINSICS[name] if dtype[0] == 'f' else _OF_INTEGERS[name]}.{mangled(dtype, width)}"
+        how = _INTRINSICS[name] if dtype[0] == "f" else _OF_INTEGERS[name][dtype in _UNSIGNED]
+        full = f"llvm.{how}.{mangled(dtype, width)}"
         self.declared.add(f"declare {kind} @{full}({', '.join([kind] * len(operands))})")
         return self.assign(f"call {kind} @{full}({', '.join(f'{kind} {operand}' for operand in operands)})")
 
@@ -185,14 +202,14 @@ class _Function:
         width, kind = source.width, _TYPES[source.dtype]
         while width > 1:
             half, wide = width // 2, vector(source.dtype, width)
-            parts = []
+            halves = []
             for at in (0, half):
                 lanes = ", ".join(f"i32 {lane}" for lane in range(at, at + half))
                 shuffle = f"shufflevector {wide} {operand}, {wide} poison, <{half} x i32> <{lanes}>"
-                parts.append(self.assign(shuffle))
+                halves.append(self.assign(shuffle))
             if half == 1:
-                parts = [self.assign(f"extractelement <1 x {kind}> {part}, i64 0") for part in parts]
-            operand, width = self.binary(name, source.dtype, half, parts), half
+                halves = [self.assign(f"extractelement <1 x {kind}> {part}, i64 0") for part in halves]
+            operand, width = self.binary(name, source.dtype, half, halves), half
         return operand
 
     def binary(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
@@ -343,10 +360,15 @@ def _conversion(source: str, wanted: str) -> str | None:
         return "fpext" if size[wanted] > size[source] else "fptrunc"
     if source[0] == "f":
         return "fptosi"
-    unsigned = source in ("b1", "u8")
+    unsigned = source in _UNSIGNED
     if wanted[0] == "f":
         return "uitofp" if unsigned else "sitofp"
     return "trunc" if size[wanted] < size[source] else "zext" if unsigned else "sext"
+
+
+def _kind_of(dtype: str) -> int:
+    """0 for floats, 1 for signed integers, 2 for unsigned ones and booleans."""
+    return 0 if dtype[0] == "f" else 1 + (dtype in _UNSIGNED)
 
 
 def _mask(width: int, active: int) -> str:

@@ -70,7 +70,7 @@ def _gelu_tanh(op: Op, x: Sequence[Value]) -> Value:
 def _sign(op: Op, x: Sequence[Value]) -> Value:
     (v,) = x
     zero = f.const(v, 0)
-    below = f.select(f.less(v, zero), f.const(v, -1), v)  # what is neither is 0 or NaN: itself
+    below = f.select(f.less(v, zero), f.const(v, -1), f.add(v, zero))  # 0, which -0 becomes as well, or NaN
     return f.select(f.less(zero, v), f.const(v, 1), below)
 
 

@@ -131,14 +131,12 @@ class Apply:
     name: str
     operands: tuple[Value, ...]
     to: str | None = None
+    dtype: str = field(init=False)  # like the width set at once: asked for later, they would recurse
+    width: int = field(init=False)
 
-    @property
-    def dtype(self) -> str:
-        return self.to or self.operands[-1].dtype
-
-    @property
-    def width(self) -> int:
-        return 1 if self.name.startswith("across_") else self.operands[0].width
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", self.to or self.operands[-1].dtype)
+        object.__setattr__(self, "width", 1 if self.name.startswith("across_") else self.operands[0].width)
 
 
 Value: TypeAlias = "Register | Const | Load | Position | Splat | Apply"
@@ -190,23 +188,29 @@ class Kernel:
 # -- looking through kernels -----------------------------------------------------------------------------------------
 
 
+def parts(value: Value) -> tuple[Value, ...]:
+    """What a value is made of."""
+    if isinstance(value, Apply):
+        return value.operands
+    return (value.value,) if isinstance(value, Splat) else ()
+
+
 def accesses(body: Sequence[Statement]) -> Iterator[tuple[str, Load | Store]]:
-    """Every load and store, with how it is printed."""
+    """Every load and store, with how it is printed. A load that a statement uses often comes once."""
     for statement in body:
         if isinstance(statement, For):
             yield from accesses(statement.body)
             continue
         if isinstance(statement, Store):
             yield "store", statement
-        stack: list[Value] = [statement.value]
+        stack, seen = [statement.value], {statement.value}
         while stack:
             value = stack.pop()
             if isinstance(value, Load):
                 yield "load", value
-            elif isinstance(value, Splat):
-                stack.append(value.value)
-            elif isinstance(value, Apply):
-                stack.extend(value.operands)
+            found = [part for part in dict.fromkeys(parts(value)) if part not in seen]
+            seen.update(found)
+            stack += found
 
 
 def assigned(body: Sequence[Statement]) -> dict[Register, None]:
