@@ -222,7 +222,7 @@ class Optimizer(ABC):
         return load_arrays(self.state, state_dict, type(self).__name__)
 
 
-def _transformed(name: str, transform: Transform, trained: list[Parameter], found: list[Node]) -> list[Node]:
+def _transformed(name: str, transform: object, trained: list[Parameter], found: list[Node]) -> list[Node]:
     """What the user's `transform` makes of the gradients, one for each parameter."""
     if not callable(transform):
         wanted = "a function of gradients, such as clip_grad_norm(1.0)"
