@@ -246,6 +246,8 @@ def _named(prefix: str, measures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_loader(method: str, argument: str, loader: object) -> None:
+    if any(isinstance(part, np.ndarray) for part in (loader, *(loader if isinstance(loader, tuple) else ()))):
+        raise ArgumentError(f"{method}: {argument} must be a DataLoader((x, y), batch_size=64), got arrays themselves")
     if not isinstance(loader, Iterable):
         raise ArgumentError(f"{method}: {argument} must be a DataLoader, or an iterable of batches, got {loader!r}")
 

@@ -143,6 +143,9 @@ def test_arguments_are_checked():
     ):
         with pytest.raises(ArgumentError, match=f"{argument} must be a DataLoader, or an iterable of batches, got 3"):
             call()
+    for loader in ((np.zeros((4, 3)), np.zeros(4)), np.zeros((4, 3))):
+        with pytest.raises(ArgumentError, match=r"must be a DataLoader\(\(x, y\), batch_size=64\), got arrays"):
+            trainer.fit(loader)
     for metrics, message in (
         ([accuracy], "metrics must be a dict such as"),
         ({"loss": accuracy}, "a metric's name must be a string other than 'loss', got 'loss'"),
