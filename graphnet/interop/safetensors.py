@@ -67,7 +67,8 @@ def load_with_metadata(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarr
         raise WeightsError(f"{name}: holds a dtype that NumPy does not have ({error!r})") from error
     # The format: the header's length in eight bytes, then the header, which is JSON and was just read as such.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return arrays, dict(header.get("__metadata__") or {})
+    in_order = {key: arrays[key] for key in header if key in arrays}  # the library's order changes from run to run
+    return in_order, dict(header.get("__metadata__") or {})
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -111,3 +111,9 @@ def test_what_a_checkpoint_holds_besides_is_no_weight(tmp_path):
     weights.save({**source.state_dict(), f"{weights.RESERVED}step/moment": np.ones(2)}, tmp_path / "w")
     weights.load(target, tmp_path / "w")
     assert _same(target, source.state_dict())
+
+
+def test_arrays_come_in_the_order_of_the_file(tmp_path):
+    names = [f"{number:02}" for number in range(20)]
+    weights.save({name: np.zeros(1, np.float32) for name in reversed(names)}, tmp_path / "w")
+    assert list(weights.load_state(tmp_path / "w")) == names
