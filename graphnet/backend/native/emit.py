@@ -86,7 +86,12 @@ class _Function:
     # -- addresses ---------------------------------------------------------------------------------------------------
 
     def address(self, buffer: Buffer, index: Affine) -> str:
-        """A pointer to an element. What belongs to an outer loop is computed at the head of that loop's body."""
+        """A pointer to an element. What belongs to an outer loop is computed at the head of that loop's body.
+
+        On the way to an element that some term lies behind, the pointer may leave the buffer: that is not `inbounds`.
+        """
+        forwards = index.constant >= 0 and all(factor > 0 for _, factor in index.terms)
+        step = "getelementptr inbounds" if forwards else "getelementptr"
         terms = tuple(sorted(index.terms, key=lambda term: self.depth[term[0]]))
         pointer, element = f"%{buffer.name}", _TYPES[buffer.dtype]
         for count in range(1, len(terms) + 1):
@@ -98,12 +103,12 @@ class _Function:
                 if factor != 1:
                     offset = self.fresh()
                     head.append(f"  {offset} = mul nsw i64 {self.names[var]}, {factor}")
-                head.append(f"  {moved} = getelementptr inbounds {element}, ptr {pointer}, i64 {offset}")
+                head.append(f"  {moved} = {step} {element}, ptr {pointer}, i64 {offset}")
                 self.pointers[level][key] = moved
             pointer = self.pointers[level][key]
         if not index.constant:
             return pointer
-        return self.assign(f"getelementptr inbounds {element}, ptr {pointer}, i64 {index.constant}")
+        return self.assign(f"{step} {element}, ptr {pointer}, i64 {index.constant}")
 
     # -- values ------------------------------------------------------------------------------------------------------
 

@@ -102,8 +102,8 @@ def expm1(x: Value) -> Value:
     tail = mul(r, polynomial(r, [1 / math.factorial(power) for power in range(degree, 0, -1)]))
     half: Value = Apply("shr", (n, _integer(x, 1)))
     first, second = _power_of_two(half, x), _power_of_two(sub(n, half), x)
-    # 2**n (1 + tail) - 1 = 2**n tail + (2**n - 1); for n = 0 that is tail itself, exactly.
-    found = fma(mul(tail, first), second, fma(first, second, const(x, -1.0)))
+    # 2**n (1 + tail) - 1, the 1 brought inside: 2**n itself may be infinite. For n = 0 that is tail itself, exactly.
+    found = mul(fma(tail, first, sub(first, _power_of_two(sub(half, n), x))), second)
     return Apply("copysign", (found, x))
 
 

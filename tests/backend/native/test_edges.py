@@ -7,6 +7,8 @@ import pytest
 
 import graphnet as gn
 from graphnet.backend.native.elementwise import divided
+from graphnet.backend.native.emit import emit
+from graphnet.backend.native.loops import Buffer, Kernel, Load, Store, Var, affine
 from graphnet.ops import comparison, unary
 from tests.backend.native.kernels import native
 
@@ -59,3 +61,10 @@ def test_many_ops_fused_into_one(f):
 def test_a_long_axis_is_divided_at_once():
     (chunk, _), (row, _) = divided(3 << 40, (1,), 1)
     assert (chunk.extent * row.extent, row.extent) == (3 << 40, 8192)
+
+
+def test_pointers_that_leave_the_buffer_on_their_way_are_not_inbounds():
+    x, y, i = Buffer("x", "f32", 8), Buffer("y", "f32", 8), Var("i", 8)
+    text = emit([Kernel("turned", (x, y), i, (Store(y, affine({i: 1}), Load(x, affine({i: -1}, 7))),))])
+    assert text.count("getelementptr float, ptr") == 2
+    assert text.count("getelementptr inbounds float, ptr") == 1
