@@ -54,7 +54,9 @@ class SoftmaxCrossEntropy(LabelOp):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         x, labels = node.inputs
         difference = SoftmaxMinusTarget(self.ignore_index, self.label_smoothing)(x, labels)
-        return [expand_dims(dy, 1) * difference, None]
+        # The mean over no labels at all divides by 0: what comes back from there is not for those that are ignored.
+        counted = keep(not_equal(labels, self.ignore_index), dy)
+        return [expand_dims(counted, 1) * difference, None]
 
     def workspace(self, x: TensorType, labels: TensorType) -> tuple[TensorType, ...]:
         return (x, _row(x), labels, labels.with_dtype("bool"))

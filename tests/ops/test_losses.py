@@ -36,6 +36,15 @@ def test_an_ignored_label_may_be_anything_else() -> None:
     assert np.isnan(loss(kept[:1], np.array([-1])))  # a mean of nothing, as in torch
 
 
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_where_all_labels_are_ignored_the_mean_is_nan_and_no_gradient_is(backend: str) -> None:
+    """As in PyTorch: a batch of nothing but padding must not ruin the weights."""
+    outputs = [gn.cross_entropy(X, T), *gn.gradients(gn.cross_entropy(X, T), [X])]
+    mean, gradient = gn.compile([X, T], outputs, backend=backend)(np.ones((3, 5)), np.full(3, -100))
+    assert np.isnan(mean)
+    np.testing.assert_array_equal(gradient, np.zeros((3, 5)))
+
+
 def test_an_ignored_example_has_no_gradient_whatever_its_logits() -> None:
     x, t = gn.input("x", (2, 3), "float64"), gn.input("t", (2,), "int64")
     (gradient,) = gn.gradients(gn.cross_entropy(x, t), [x])
