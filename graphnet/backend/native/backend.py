@@ -12,6 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
+from graphnet import config
 from graphnet.backend.base import Bound, Calls, Kernel
 from graphnet.backend.native import engine
 from graphnet.backend.native.convolution import direct, padding
@@ -124,7 +125,10 @@ class NativeBackend:
         everything = [loops for found in located if found is not None for loops in found.loops]
         if not everything:
             return [None] * len(steps)
-        code = engine.load(engine.compile_object(emit(everything)), [loops.name for loops in everything])
+        text = emit(everything)
+        if config.debug() >= 5:
+            print(text, file=sys.stderr)
+        code = engine.load(engine.compile_object(text), [loops.name for loops in everything])
         return [
             None if found is None else _kernel(step, Native([found], code, self.threads))
             for step, found in zip(steps, located, strict=True)

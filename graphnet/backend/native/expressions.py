@@ -113,7 +113,6 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     activations.Silu: lambda op, x: f.mul(x[0], f.sigmoid(x[0])),
     activations.GeluTanh: _gelu_tanh,
 }
-_FLOATS_ONLY = {unary.Sqrt}
 
 
 def expression(op: Op, operands: Sequence[Value]) -> Value | None:

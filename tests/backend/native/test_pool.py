@@ -83,6 +83,13 @@ def test_wrong_numbers_of_threads():
         gn.compile(x, x + 1.0, backend="numpy", threads=2)
 
 
+def test_the_generated_code_is_shown_when_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("GRAPHNET_DEBUG", "5")
+    x = gn.input("x", (9,))
+    gn.compile(x, gn.exp(x), backend="native").specialize()
+    assert "define void @step0.0.exp(" in capsys.readouterr().err
+
+
 def test_where_llvm_is_missing_numpy_does_the_work(monkeypatch):
     from graphnet.backend import registry
 
