@@ -10,6 +10,7 @@ import pytest
 
 import graphnet as gn
 from graphnet import nn, optim
+from graphnet.backend.registry import native
 from graphnet.errors import ArgumentError
 
 
@@ -91,9 +92,7 @@ def test_the_generated_code_is_shown_when_asked_for(monkeypatch, capsys):
 
 
 def test_where_llvm_is_missing_numpy_does_the_work(monkeypatch):
-    from graphnet.backend import registry
-
-    monkeypatch.setattr(registry, "why_not", lambda: "llvmlite is needed for this and cannot be imported")
+    monkeypatch.setattr(native(), "why_not", lambda: "llvmlite is needed for this and cannot be imported")
     x = gn.input("x", (2,))
     with pytest.warns(RuntimeWarning, match="the numpy backend does the work: llvmlite is needed"):
         step = gn.compile(x, x + 1.0, backend="native")
