@@ -42,7 +42,7 @@ def model_plans(name, optimizer, rewrite=True):
 
 
 def test_where_holes_are_left_the_search_finds_a_tighter_arena():
-    """The normalized net with its recipe: by size alone its arena is 15 % larger than it must be, in time order 18 %."""
+    """The normalized net, by its recipe: by size alone its arena is 15 % too large, in the order of time 18 %."""
     graph = training_graph(find_model("models.deep_mlp"))
     plan = graph.compile().specialize(N=64).plan
     verify_plan(plan)
