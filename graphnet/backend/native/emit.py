@@ -336,15 +336,18 @@ def _flatten(block: _Block, lines: list[str]) -> None:
 
 
 def vector(dtype: str, width: int) -> str:
+    """LLVM's type of `width` lanes; of one, the scalar's."""
     return _TYPES[dtype] if width == 1 else f"<{width} x {_TYPES[dtype]}>"
 
 
 def mangled(dtype: str, width: int) -> str:
+    """A type as it stands in the name of an intrinsic: v8f32."""
     short = {"u8": "i8"}.get(dtype, dtype)
     return short if width == 1 else f"v{width}{short}"
 
 
 def constant(const: Const) -> str:
+    """A constant in LLVM's notation: floats by their bits, so that nothing is rounded again."""
     if const.dtype[0] == "f":
         rounded = struct.unpack("f", struct.pack("f", const.value))[0] if const.dtype == "f32" else float(const.value)
         scalar = f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"

@@ -23,30 +23,37 @@ def const(like: Value, value: float) -> Const:
 
 
 def add(a: Value, b: Value) -> Value:
+    """a + b."""
     return Apply("add", (a, b))
 
 
 def sub(a: Value, b: Value) -> Value:
+    """a - b."""
     return Apply("sub", (a, b))
 
 
 def mul(a: Value, b: Value) -> Value:
+    """a * b."""
     return Apply("mul", (a, b))
 
 
 def div(a: Value, b: Value) -> Value:
+    """a / b."""
     return Apply("div", (a, b))
 
 
 def fma(a: Value, b: Value, c: Value) -> Value:
+    """a * b + c, rounded once."""
     return Apply("fma", (a, b, c))
 
 
 def less(a: Value, b: Value) -> Value:
+    """Whether a < b; never so for NaN."""
     return Apply("lt", (a, b), "b1")
 
 
 def select(condition: Value, yes: Value, no: Value) -> Value:
+    """yes in the lanes where the condition holds, else no."""
     return Apply("select", (condition, yes, no))
 
 

@@ -80,6 +80,8 @@ class Register:
 
 @dataclass(frozen=True, eq=False)
 class Const:
+    """The same number in every lane."""
+
     value: float | int
     dtype: str
     width: int = 1
