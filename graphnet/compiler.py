@@ -72,7 +72,8 @@ def compile(
             for name, before, after in log.passes:
                 check_pass(name, before, after)
         order = schedule(rewritten)
-        plan = plan_memory(order, reuse=reuse)
+        wanted_work = {node: chosen.workspace(node, order.graph.layouts) for node in order.steps}
+        plan = plan_memory(order, wanted_work, reuse=reuse)
         verify_plan(plan)
         feeds = tuple(Input(input_name(node), node.type.bind(sizes))() for node in given)
         program = Program(declared, lower(plan, chosen), log, feeds)

@@ -9,7 +9,8 @@ from operator import setitem
 
 import numpy as np
 
-from graphnet.backend.base import Backend, Bound, Kernel, reference_kernel
+from graphnet.backend.base import Backend, Bound, Kernel, own_workspace, reference_kernel
+from graphnet.errors import PlanError
 from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
@@ -57,12 +58,15 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     for node in plan.schedule.graph.nodes:
         if not isinstance(node.op, Assign):
             arrays[node] = _array(node, plan, arena, arrays)
-    scratch = {node: _scratch(node, slots, arena, arrays) for node, slots in plan.scratch.items()}
+    scratch = {node: _scratch(node, plan, arena, arrays) for node in plan.scratch}
     steps = [
         Bound(node.op, arrays[node], tuple(arrays[value] for value in node.inputs), scratch.get(node, ()))
         for node in plan.schedule.steps
     ]
     own = backend.kernels(steps)
+    for node, kernel in zip(plan.schedule.steps, own, strict=True):
+        if kernel is None and tuple(plan.workspaces[node]) != tuple(own_workspace(node)):
+            raise PlanError(f"{backend.name} planned scratch for {node!r}, and has no kernel for it")
     kernels = [kernel or reference_kernel(step) for step, kernel in zip(steps, own, strict=True)]
     # Not np.copyto: that passes through a Python frame, in which an interrupt would leave the parameters half changed.
     copies: list[Kernel] = [
@@ -73,15 +77,12 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     return Lowered(plan, arena, arrays, scratch, body, commit, sum(kernel is not None for kernel in own), backend)
 
 
-def _scratch(
-    node: Node, slots: Sequence[Slot], arena: np.ndarray, arrays: Mapping[Node, np.ndarray]
-) -> tuple[np.ndarray, ...]:
+def _scratch(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.ndarray]) -> tuple[np.ndarray, ...]:
     """The workspace of a step. Where the result's axes lie in another order, those of its scratch do too."""
     order = memory_order(node, [arrays[value] for value in node.inputs])
-    types = node.op.workspace(*(value.type for value in node.inputs))
     return tuple(
         in_order(_in_arena(arena, slot, t.dtype), t.static_shape, order if t.ndim == len(order) else range(t.ndim))
-        for slot, t in zip(slots, types, strict=True)
+        for slot, t in zip(plan.scratch[node], plan.workspaces[node], strict=True)
     )
 
 

@@ -8,7 +8,7 @@ over the bytes of an input that nobody reads later. Feeds, parameters, constants
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
+from graphnet.graph.types import TensorType
 from graphnet.schedule import Schedule, base, is_step
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
@@ -48,14 +49,15 @@ class Slot:
 class Plan:
     """Where each value of a schedule lives. What is in no slot is a feed, constant, parameter, result or view.
 
-    slots: each value in the arena. scratch: for a step, the slots of its workspace. results: computed values that are
-    (looked at by) outputs and have an array of their own. layouts: the strides of each value, on arrays without memory.
-    peak_bytes: the size of the arena. live_bytes: the largest sum of bytes live at one step of this schedule, which no
-    plan can go below.
+    slots: each value in the arena. workspaces: for each step, the types of its scratch arrays. scratch: for a step that
+    has some, their slots. results: computed values that are (looked at by) outputs and have an array of their own.
+    layouts: the strides of each value, on arrays without memory. peak_bytes: the size of the arena. live_bytes: the
+    largest sum of bytes live at one step of this schedule, which no plan can go below.
     """
 
     schedule: Schedule
     slots: dict[Node, Slot]
+    workspaces: Mapping[Node, Sequence[TensorType]]
     scratch: dict[Node, tuple[Slot, ...]]
     results: frozenset[Node]
     layouts: dict[Node, np.ndarray]
@@ -83,7 +85,8 @@ class Plan:
             over = f", over {self.reused[slot.node].op.name}" if not what and slot.node in self.reused else ""
             lines.append(
                 f"{slot.offset:>12,} .. {slot.end:>12,}  steps {slot.first:>4} .. {slot.last:>4}  "
-                f"{what}{slot.node.op.name} {slot.node.type if not what else ''}".rstrip() + over
+                f"{what}{slot.node.op.name} {slot.node.type if not what else ''}".rstrip()
+                + over
             )
         return "\n".join(lines)
 
@@ -101,8 +104,15 @@ class _Block:
     offset: int = -1
 
 
-def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
-    """A place for every value. With `reuse` off each value has bytes of its own for the whole step."""
+def plan_memory(
+    schedule: Schedule, workspaces: Mapping[Node, Sequence[TensorType]] | None = None, *, reuse: bool = True
+) -> Plan:
+    """A place for every value. With `reuse` off each value has bytes of its own for the whole step.
+
+    workspaces: for each step the types of its scratch arrays; by default what the ops say.
+    """
+    if workspaces is None:
+        workspaces = {node: node.op.workspace(*(value.type for value in node.inputs)) for node in schedule.steps}
     results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
     last = _last_reads(schedule)
     places = schedule.graph.layouts
@@ -110,9 +120,7 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
     block_of: dict[Node, _Block] = {}
     scratch_of: dict[Node, list[_Block]] = {}
     for index, node in enumerate(schedule.steps):
-        scratch_of[node] = [
-            _Block(t.nbytes, index, index) for t in node.op.workspace(*(value.type for value in node.inputs))
-        ]
+        scratch_of[node] = [_Block(t.nbytes, index, index) for t in workspaces[node]]
         blocks.extend(scratch_of[node])
         if node in results or node in schedule.direct:
             continue
@@ -133,7 +141,8 @@ def plan_memory(schedule: Schedule, *, reuse: bool = True) -> Plan:
         for node, blocks in scratch_of.items()
         if blocks
     }
-    return Plan(schedule, slots, scratch, results, places, size, _largest_live(blocks, len(schedule.steps)))
+    live = _largest_live(blocks, len(schedule.steps))
+    return Plan(schedule, slots, workspaces, scratch, results, places, size, live)
 
 
 def _last_reads(schedule: Schedule) -> dict[Node, int]:

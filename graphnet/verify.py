@@ -136,7 +136,7 @@ class _Replay:
 
     def _write_scratch(self, index: int, node: Node, where: object) -> list[Slot]:
         scratch = list(self.plan.scratch.get(node, ()))
-        needed = [t.nbytes for t in node.op.workspace(*(value.type for value in node.inputs))]
+        needed = [t.nbytes for t in self.plan.workspaces[node]]
         given = [slot.nbytes for slot in scratch]
         if given != needed:
             raise PlanError(f"{where} needs scratch of {needed} bytes, the plan gives {given}")

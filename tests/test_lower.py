@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import graphnet as gn
+from graphnet.backend.numpy import NumpyBackend
 from graphnet.backend.registry import get_backend
+from graphnet.errors import PlanError
 from graphnet.graph.graph import Graph
+from graphnet.graph.types import tensor_type
 from graphnet.lower import lower
 from graphnet.memory import ALIGNMENT, plan_memory
 from graphnet.rewrite.materialize import materialize
 from graphnet.schedule import base, schedule
+from graphnet.verify import verify_plan
 
 
 def lowered_of(outputs, updates=(), **options):
@@ -71,3 +77,40 @@ def test_two_programs_share_parameters_and_nothing_else():
     for a in two.arrays.values():
         for node, b in three.arrays.items():
             assert not np.shares_memory(a, b) or base(node) in (w, *step.schedule.direct) or not b.flags.writeable
+
+
+class Asking(NumpyBackend):
+    """Wants 7 numbers of scratch for each step, and keeps what it is given."""
+
+    def __init__(self, has_kernels):
+        self.has_kernels, self.given = has_kernels, []
+
+    def workspace(self, node, layouts):
+        assert set(node.inputs) <= set(layouts) and layouts[node].shape == node.shape
+        return (tensor_type((7,), "float64"),)
+
+    def kernels(self, steps):
+        self.given = [step.work for step in steps]
+        return [partial(step.op.compute, step.out, *step.inputs) if self.has_kernels else None for step in steps]
+
+
+def asked(backend):
+    x = gn.input("x", (3, 5))
+    order = schedule(Graph((gn.exp(gn.square(x)),)))
+    wanted = {node: backend.workspace(node, order.graph.layouts) for node in order.steps}
+    plan = plan_memory(order, wanted)
+    verify_plan(plan)
+    return lower(plan, backend)
+
+
+def test_a_backend_gets_the_scratch_it_asks_for():
+    backend = Asking(has_kernels=True)
+    lowered = asked(backend)
+    assert [[w.shape for w in work] for work in backend.given] == [[(7,)], [(7,)]]
+    assert all(np.shares_memory(work[0], lowered.arena) for work in backend.given)
+    assert lowered.plan.peak_bytes >= 7 * 8 + 3 * 5 * 4
+
+
+def test_a_backend_that_asks_for_scratch_has_to_have_a_kernel():
+    with pytest.raises(PlanError, match=r"numpy planned scratch for <square.* and has no kernel for it"):
+        asked(Asking(has_kernels=False))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import call
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from graphnet.graph.node import Op
+from graphnet.graph.node import Node, Op
+from graphnet.graph.types import TensorType
 from graphnet.ops.fused import bound
 from graphnet.ops.unrolled import Unrolled
 from graphnet.rewrite.driver import Rule
@@ -34,6 +35,13 @@ class Backend(Protocol):
     name: str
     rules: Sequence[Rule]  # rewrites this backend wants, after the common ones
 
+    def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
+        """Types of the scratch arrays of one step, which are planned as the op's own are and come as `Bound.work`.
+
+        layouts: arrays with the strides of `node` and its inputs, without memory. A step that is left to its reference
+        kernel needs what its op says.
+        """
+
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """For each step a callable that fills its `out`, or None: the reference kernel does it.
 
@@ -54,6 +62,11 @@ class Calls:
 
     def __call__(self) -> None:
         deque(map(call, self.calls), maxlen=0)
+
+
+def own_workspace(node: Node) -> Sequence[TensorType]:
+    """What the op's reference kernel needs."""
+    return node.op.workspace(*(value.type for value in node.inputs))
 
 
 def reference_kernel(step: Bound) -> Kernel:

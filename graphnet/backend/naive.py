@@ -5,16 +5,17 @@ Arrays become nested lists of Python numbers, so that every sum is in double pre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphnet.backend.base import Bound
+from graphnet.backend.base import Bound, own_workspace
 from graphnet.backend.base import Kernel as BoundKernel
-from graphnet.graph.node import Op
+from graphnet.graph.node import Node, Op
+from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.linear import Matmul
 from graphnet.ops.pooling import (
@@ -295,6 +296,10 @@ class NaiveBackend:
 
     name = "naive"
     rules: Sequence[Rule] = ()
+
+    def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
+        """What the op says."""
+        return own_workspace(node)
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[BoundKernel | None]:
         """The loops for each op that has any."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from graphnet.backend.base import Bound, Kernel
+import numpy as np
+
+from graphnet.backend.base import Bound, Kernel, own_workspace
+from graphnet.graph.node import Node
+from graphnet.graph.types import TensorType
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Rule
 
@@ -14,6 +18,10 @@ class NumpyBackend:
 
     name = "numpy"
     rules: Sequence[Rule] = CONVOLUTION
+
+    def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
+        """What the op says."""
+        return own_workspace(node)
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """None for each: every reference kernel is a NumPy kernel."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -13,7 +13,7 @@ from itertools import groupby
 import numpy as np
 
 from graphnet import config
-from graphnet.backend.base import Bound, Calls, Kernel
+from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
 from graphnet.backend.native import engine
 from graphnet.backend.native.convolution import direct, padding
 from graphnet.backend.native.elementwise import elementwise
@@ -30,9 +30,10 @@ from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.runtime import can_wait
-from graphnet.backend.native.views import Block, View, locate
+from graphnet.backend.native.views import Block, Scratch, View, locate, planned
 from graphnet.errors import MissingExtraError
-from graphnet.graph.node import Op
+from graphnet.graph.node import Node, Op
+from graphnet.graph.types import TensorType
 from graphnet.ops.fused import Fused
 from graphnet.ops.linear import Matmul
 from graphnet.ops.pooling import MaxPooling
@@ -119,6 +120,11 @@ class NativeBackend:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available() if threads is None else threads
 
+    def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
+        """What the step's loops ask for; where it has none, what the op says."""
+        found = scratch_types(node.op, [layouts[node], *(layouts[value] for value in node.inputs)])
+        return own_workspace(node) if found is None else found
+
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """Native functions for the steps that the loop language can say, all compiled as one module."""
         located = [_located(number, step) for number, step in enumerate(steps)]
@@ -153,22 +159,32 @@ class NativeBackend:
         return found
 
 
+def scratch_types(op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
+    """The scratch of the native step that fills arrays[0] from the others, which need strides only; None if none is."""
+    views = planned(arrays)
+    scratch = Scratch()
+    if views is None or _loops(op, views[0], views[1:], scratch) is None:
+        return None
+    return scratch.types
+
+
 def _located(number: int, step: Bound) -> Located | None:
     """The loops that fill step.out; None where the op's reference kernel has to."""
     found = locate([step.out, *step.inputs])
     if found is None:
         return None
     (out, *inputs), blocks = found
-    made = _loops(step.op, out, inputs)
+    scratch = Scratch()
+    made = _loops(step.op, out, inputs, scratch)
     if made is None:
         return None
     named = [replace(loops, name=f"step{number}.{part}.{loops.name}") for part, loops in enumerate(made)]
     for loops in named:
         prove(loops)
-    return Located(tuple(named), tuple(blocks))
+    return Located(tuple(named), (*blocks, *scratch.blocks(step.work)))
 
 
-def _loops(op: Op, out: View, inputs: Sequence[View]) -> list[Loops] | None:
+def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Loops] | None:
     if isinstance(op, Matmul):
         return matmul(out, *inputs)
     if isinstance(op, LabelOp):

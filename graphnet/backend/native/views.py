@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from graphnet.backend.native.loops import ELEMENTS, Buffer
+from graphnet.errors import PlanError
+from graphnet.graph.types import TensorType
 
 DTYPES = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "u8", "uint8": "u8"}
+_NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "bool"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,54 @@ def locate(arrays: Sequence[np.ndarray]) -> tuple[list[View], list[Block]] | Non
         offset = (address - block.address) // size
         views.append(View(block.buffer, offset, array.shape, strides, array.dtype == bool))
     return views, blocks
+
+
+@dataclass
+class Scratch:
+    """Memory beside the operands that the kernels of one step hand results to each other in.
+
+    What is asked for may depend on shapes, dtypes and strides only: it is asked for twice, when memory is planned and
+    when the kernels are made.
+    """
+
+    buffers: list[Buffer] = field(default_factory=list)
+
+    def array(self, dtype: str, shape: Sequence[int]) -> View:
+        """A row-major array of its own, not filled."""
+        strides = [1] * len(shape)
+        for axis in reversed(range(len(shape) - 1)):
+            strides[axis] = strides[axis + 1] * shape[axis + 1]
+        buffer = Buffer(f"w{len(self.buffers)}", dtype, math.prod(shape))
+        self.buffers.append(buffer)
+        return View(buffer, 0, tuple(shape), tuple(strides))
+
+    @property
+    def types(self) -> tuple[TensorType, ...]:
+        """What the planner has to find places for."""
+        return tuple(TensorType(np.dtype(_NAMES[buffer.dtype]), (buffer.size,)) for buffer in self.buffers)
+
+    def blocks(self, arrays: Sequence[np.ndarray]) -> list[Block]:
+        """The memory that was planned for it. Raises `PlanError` where that is not what was asked for."""
+        given = [TensorType(array.dtype, array.shape) for array in arrays]
+        if tuple(given) != self.types:
+            wanted = ", ".join(map(str, self.types)) or "none"
+            raise PlanError(f"expected scratch {wanted}, got {', '.join(map(str, given)) or 'none'}")
+        return [Block(buffer, array.ctypes.data, array) for buffer, array in zip(self.buffers, arrays, strict=True)]
+
+
+def planned(layouts: Sequence[np.ndarray]) -> list[View] | None:
+    """Views of arrays that have strides but no memory yet, each in a buffer of its own; None as for `locate`."""
+    views = []
+    for number, array in enumerate(layouts):
+        name, size = array.dtype.name, array.dtype.itemsize
+        if name not in DTYPES or not array.size or any(stride % size for stride in array.strides):
+            return None
+        strides = [0 if n == 1 else stride // size for n, stride in zip(array.shape, array.strides, strict=True)]
+        reach = [(n - 1) * stride for n, stride in zip(array.shape, strides, strict=True)]
+        first, last = sum(min(0, far) for far in reach), sum(max(0, far) for far in reach)
+        buffer = Buffer(f"m{number}", DTYPES[name], last - first + 1)
+        views.append(View(buffer, -first, array.shape, tuple(strides), array.dtype == bool))
+    return views
 
 
 def merged_axes(views: Sequence[View], among: Iterable[int] | None = None) -> list[tuple[int, tuple[int, ...]]]:
