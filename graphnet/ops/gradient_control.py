@@ -17,6 +17,7 @@ from graphnet.ops.sources import NodeLike, as_node
 class StopGradient(Op):
     """x, which counts as a constant in every gradient. A view."""
 
+
     def infer(self, x: TensorType) -> TensorType:
         return x
 
