@@ -68,7 +68,8 @@ class Op(_Declared):
     `inplace` are the inputs whose bytes the planner may give to `out`, where it knows their last reader.
     `layout_free` says that `compute` is right, and no slower, for an `out` whose axes lie in memory in any order.
     `elementwise` says that `compute` is right for any piece of `out`, given the pieces of its broadcast inputs.
-    `can_fail` says that `compute` may raise for some data; such steps run before any parameter changes.
+    `can_fail` says that `compute` may raise for some data; such steps run before any parameter changes. `checked`
+    raises for the same data, so that a kernel of a backend need not look at them.
     """
 
     inplace: ClassVar[tuple[int, ...]] = ()
@@ -88,6 +89,9 @@ class Op(_Declared):
     def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
         """Fill `out` from `inputs`. An op with a `workspace` also takes `work=`, a tuple of scratch arrays."""
         raise TypeError(f"{type(self).__name__} does not say how it is computed: define compute or view")
+
+    def checked(self, *inputs: np.ndarray) -> None:
+        """Raise `DataError` where the data of an op that `can_fail` cannot be used; allocate nothing where they can."""
 
     def view(self, x: np.ndarray) -> np.ndarray:
         """The result as a view of input 0's memory."""

@@ -127,9 +127,14 @@ class IntegerDivision(Elementwise):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None, None]
 
-    def compute(self, out: np.ndarray, dividend: np.ndarray, divisor: np.ndarray) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
+        _, divisor = inputs
         if not divisor.all():
             raise DataError(f"{self.name}: an integer divided by zero")
+
+    def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
+        self.checked(*inputs)
+        dividend, divisor = inputs
         self.ufunc(dividend, divisor, out=out)
 
 

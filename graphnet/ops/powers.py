@@ -41,9 +41,14 @@ class IntegerPower(Elementwise):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None, None]
 
-    def compute(self, out: np.ndarray, base: np.ndarray, exponent: np.ndarray) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
+        _, exponent = inputs
         if exponent.size and exponent.min() < 0:
             raise DataError(f"{self.name}: an integer to the negative power {exponent.min()}; use floats")
+
+    def compute(self, out: np.ndarray, *inputs: np.ndarray) -> None:
+        self.checked(*inputs)
+        base, exponent = inputs
         np.power(base, exponent, out)
 
 

@@ -49,21 +49,24 @@ class Truncate(Op):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None]
 
-    def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
-        return (x.with_dtype("bool"), x.with_dtype("bool"))
-
-    def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        fits, below = work
+    def checked(self, *inputs: np.ndarray) -> None:
+        (x,) = inputs
+        if not x.size:
+            return
         limits = np.iinfo(self.dtype)
         # What lies between min - 1 and min becomes min; where x's dtype rounds min - 1, it has nothing between the two.
-        first_below = float(x.dtype.type(limits.min - 1))
-        (np.greater if first_below == limits.min - 1 else np.greater_equal)(x, first_below, out=fits)
+        first_below = x.dtype.type(limits.min - 1)
+        fits_low = np.greater if float(first_below) == limits.min - 1 else np.greater_equal
         # max + 1 is a power of two, so exact, where max itself may be rounded up to it.
-        np.less(x, float(limits.max + 1), out=below)
-        np.logical_and(fits, below, out=fits)
-        if not fits.all():
-            bad = x[~fits].flat[0]
-            raise DataError(f"{bad} cannot become {self.dtype}: expected finite values in [{limits.min}, {limits.max}]")
+        first_above = x.dtype.type(limits.max + 1)
+        # NaN is both the least and the largest of its array.
+        if fits_low(np.minimum.reduce(x, axis=None), first_below) and np.maximum.reduce(x, axis=None) < first_above:
+            return
+        bad = x[~(fits_low(x, first_below) & (x < first_above))].flat[0]
+        raise DataError(f"{bad} cannot become {self.dtype}: expected finite values in [{limits.min}, {limits.max}]")
+
+    def compute(self, out: np.ndarray, x: np.ndarray) -> None:
+        self.checked(x)
         np.copyto(out, x, casting="unsafe")
 
 

@@ -38,7 +38,8 @@ class LabelOp(Unrolled):
             raise ShapeError(f"expected logits (N, C, ...) and labels (N, ...), got {shapes}")
         return x
 
-    def checked(self, x: np.ndarray, labels: np.ndarray) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
+        x, labels = inputs
         check_range(labels, x.shape[1], ignore=self.ignore_index, what="label")
 
 

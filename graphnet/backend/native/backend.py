@@ -95,7 +95,7 @@ class Checked(Calls):
 
 
 def _kernel(step: Bound, native: Native) -> Kernel:
-    return Checked(partial(step.op.checked, *step.inputs), native) if isinstance(step.op, LabelOp) else native
+    return Checked(partial(step.op.checked, *step.inputs), native) if step.op.can_fail else native
 
 
 def why_not() -> str | None:

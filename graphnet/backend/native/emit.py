@@ -30,19 +30,24 @@ from graphnet.backend.native.loops import (
     parts,
 )
 
-_TYPES = {"f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "u8": "i8", "b1": "i1"}
-_FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_TYPES = {
+    "f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "i16": "i16", "i8": "i8",
+    "u64": "i64", "u32": "i32", "u16": "i16", "u8": "i8", "b1": "i1",
+}  # fmt: skip
+_FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "rem": "frem"}
 _INTEGER = {
-    "add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor", "shl": "shl", "shr": "ashr",
+    "add": "add", "sub": "sub", "mul": "mul", "div": "sdiv", "and": "and", "or": "or", "xor": "xor", "shl": "shl",
+    "shr": "ashr",
 }  # fmt: skip
 _COMPARED = {  # floats, signed integers, unsigned ones
     "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne"), "lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"),
 }  # fmt: skip
-_UNSIGNED = ("b1", "u8")
+_UNSIGNED = ("b1", "u8", "u16", "u32", "u64")
 _INTRINSICS = {
     "fma": "fma", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
-    "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence",
+    "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence", "pow": "pow",
 }  # fmt: skip
+_FAR = 1e9
 _CHOOSING = ("select", "max", "min")
 _OF_INTEGERS = {"max": ("smax", "umax"), "min": ("smin", "umin")}
 
@@ -186,6 +191,8 @@ class _Function:
         if value.name in ("cast", "bits"):
             wanted = vector(value.dtype, value.width)
             how = "bitcast" if value.name == "bits" else _conversion(source.dtype, value.dtype)
+            if how == "fptosi":
+                return self.saturated(source, value, operands[0])
             return operands[0] if how is None else self.assign(f"{how} {kind} {operands[0]} to {wanted}")
         if value.name == "neg" and is_float:
             return self.assign(f"fneg {kind} {operands[0]}")
@@ -194,6 +201,23 @@ class _Function:
         if len(operands) == 2:
             return self.binary(value.name, value.dtype, value.width, operands)
         return self.intrinsic(value.name, value.dtype, value.width, operands)
+
+    def saturated(self, source: Value, value: Apply, operand: str) -> str:
+        """A float as an integer: the nearest there is where it does not fit, 0 for NaN (plainly: poison)."""
+        kind, wanted = vector(source.dtype, source.width), vector(value.dtype, value.width)
+        sign = "u" if value.dtype in _UNSIGNED else "s"
+        name = f"llvm.fpto{sign}i.sat.{mangled(value.dtype, value.width)}.{mangled(source.dtype, source.width)}"
+        self.declared.add(f"declare {wanted} @{name}({kind})")
+        return self.assign(f"call {wanted} @{name}({kind} {operand})")
+
+    def beyond(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
+        """The second operand, except in lanes where the first is _FAR from 0: there, what the system's library says."""
+        kind = vector(dtype, width)
+        full = f"gn.far.{name}.{mangled(dtype, width)}"
+        of = mangled(dtype, width)
+        self.declared |= {f"declare {kind} @llvm.{used}.{of}({kind})" for used in ("fabs", name)}
+        self.declared.add(_beyond(full, name, dtype, width))
+        return self.assign(f"call {kind} @{full}({', '.join(f'{kind} {operand}' for operand in operands)})")
 
     def intrinsic(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
         kind = vector(dtype, width)
@@ -219,6 +243,10 @@ class _Function:
 
     def binary(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
         infix = (_FLOAT if dtype[0] == "f" else _INTEGER).get(name)
+        if infix == "sdiv" and dtype in _UNSIGNED:
+            infix = "udiv"
+        if name.startswith("far_"):
+            return self.beyond(name.removeprefix("far_"), dtype, width, operands)
         if infix is None:
             return self.intrinsic(name, dtype, width, operands)
         return self.assign(f"{infix} {vector(dtype, width)} {operands[0]}, {operands[1]}")
@@ -342,7 +370,7 @@ def vector(dtype: str, width: int) -> str:
 
 def mangled(dtype: str, width: int) -> str:
     """A type as it stands in the name of an intrinsic: v8f32."""
-    short = {"u8": "i8"}.get(dtype, dtype)
+    short = dtype.replace("u", "i").replace("b", "i")
     return short if width == 1 else f"v{width}{short}"
 
 
@@ -377,6 +405,27 @@ def _conversion(source: str, wanted: str) -> str | None:
 def _kind_of(dtype: str) -> int:
     """0 for floats, 1 for signed integers, 2 for unsigned ones and booleans."""
     return 0 if dtype[0] == "f" else 1 + (dtype in _UNSIGNED)
+
+
+def _beyond(full: str, name: str, dtype: str, width: int) -> str:
+    """A function for `_Function.beyond`. Vectors in which no lane is far, which is nearly all, leave it at once."""
+    kind, bits = vector(dtype, width), "i1" if width == 1 else f"<{width} x i1>"
+    limit = constant(Const(_FAR, dtype, width))
+    of = mangled(dtype, width)
+    return f"""
+define internal {kind} @{full}({kind} %x, {kind} %near) noinline {{
+  %size = call {kind} @llvm.fabs.{of}({kind} %x)
+  %far = fcmp ogt {kind} %size, {limit}
+  %lanes = bitcast {bits} %far to i{width}
+  %any = icmp ne i{width} %lanes, 0
+  br i1 %any, label %slow, label %done
+slow:
+  %found = call {kind} @llvm.{name}.{of}({kind} %x)
+  %chosen = select {bits} %far, {kind} %found, {kind} %near
+  ret {kind} %chosen
+done:
+  ret {kind} %near
+}}"""
 
 
 def _mask(width: int, active: int) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from graphnet.backend.native import functions as f
+from graphnet.backend.native import special
 from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Value
 from graphnet.backend.native.views import DTYPES
 from graphnet.graph.node import Op
-from graphnet.ops import activations, comparison, elementwise, shaping, unary
+from graphnet.ops import activations, comparison, elementwise, powers, shaping, unary
 
 Expression: TypeAlias = "Callable[[Any, Sequence[Value]], Value]"
 
@@ -24,6 +25,10 @@ def _apply(name: str, to: str | None = None) -> Expression:
 
 def _swapped(name: str) -> Expression:
     return lambda op, x: Apply(name, (x[1], x[0]), BOOLEAN)
+
+
+def _rounded(name: str) -> Expression:
+    return lambda op, x: Apply(name, (x[0],)) if x[0].dtype[0] == "f" else x[0]
 
 
 def _no(value: Value) -> Value:
@@ -67,9 +72,108 @@ def _gelu_tanh(op: Op, x: Sequence[Value]) -> Value:
     return f.fma(half, f.tanh(inner), half)
 
 
+def _gelu(op: Op, x: Sequence[Value]) -> Value:
+    half = f.mul(x[0], f.const(x[0], 0.5))
+    return f.fma(half, special.erf(f.mul(x[0], f.const(x[0], math.sqrt(0.5)))), half)
+
+
+def _elu(op: activations.Elu, x: Sequence[Value]) -> Value:
+    zero = f.const(x[0], 0.0)
+    below = f.mul(f.expm1(Apply("min", (x[0], zero))), f.const(x[0], op.alpha))
+    return f.add(Apply("max", (x[0], zero)), below)
+
+
+def _log_sigmoid(op: Op, x: Sequence[Value]) -> Value:
+    return f.sub(Apply("min", (x[0], f.const(x[0], 0.0))), _tail(x[0]))
+
+
+def _softplus(op: activations.Softplus, x: Sequence[Value]) -> Value:
+    beta = f.const(x[0], op.beta)
+    scaled = f.mul(x[0], beta)
+    soft = f.div(f.add(_tail(scaled), Apply("max", (scaled, f.const(scaled, 0.0)))), beta)
+    return f.select(f.less(f.const(scaled, op.threshold), scaled), x[0], soft)
+
+
+def _tail(x: Value) -> Value:
+    """log(1 + exp(-|x|))."""
+    return special.log1p(f.exp(Apply("neg", (Apply("abs", (x,)),))))
+
+
+def _absolute(op: Op, x: Sequence[Value]) -> Value:
+    (v,) = x
+    if v.dtype[0] == "f":
+        return Apply("abs", (v,))
+    return v if v.dtype[0] == "u" else f.select(f.less(v, f.const(v, 0)), f.sub(f.const(v, 0), v), v)
+
+
+def _fmax(op: Op, x: Sequence[Value]) -> Value:
+    a, b = x
+    larger = Apply("max", (a, b))
+    if a.dtype[0] != "f":
+        return larger
+    return f.select(_is_nan(b), a, f.select(_is_nan(a), b, larger))
+
+
+def _is_nan(x: Value) -> Value:
+    return Apply("ne", (x, x), BOOLEAN)
+
+
+def _floor_divide(op: Op, x: Sequence[Value]) -> Value:
+    """As NumPy: by the exact remainder, since the quotient may be rounded up to a whole number."""
+    a, b = x
+    zero, one = f.const(a, 0.0), f.const(a, 1.0)
+    rest = Apply("rem", (a, b))
+    quotient = f.div(f.sub(a, rest), b)
+    quotient = f.select(_apart(rest, b), f.sub(quotient, one), quotient)
+    below = Apply("floor", (quotient,))
+    whole = f.select(f.less(f.const(a, 0.5), f.sub(quotient, below)), f.add(below, one), below)
+    plain = f.div(a, b)
+    found = f.select(Apply("eq", (quotient, zero), BOOLEAN), Apply("copysign", (zero, plain)), whole)
+    return f.select(Apply("eq", (b, zero), BOOLEAN), plain, found)
+
+
+def _remainder(op: Op, x: Sequence[Value]) -> Value:
+    a, b = x
+    rest = Apply("rem", (a, b))
+    found = f.select(_apart(rest, b), f.add(rest, b), rest)
+    return f.select(Apply("eq", (rest, f.const(a, 0.0)), BOOLEAN), Apply("copysign", (rest, b)), found)
+
+
+def _integer_floor_divide(op: Op, x: Sequence[Value]) -> Value:
+    quotient, rest = _divided(*x)
+    return f.select(_apart(rest, x[1]), f.sub(quotient, f.const(quotient, 1)), quotient)
+
+
+def _integer_remainder(op: Op, x: Sequence[Value]) -> Value:
+    _, rest = _divided(*x)
+    return f.select(_apart(rest, x[1]), f.add(rest, x[1]), rest)
+
+
+def _divided(a: Value, b: Value) -> tuple[Value, Value]:
+    """a / b towards 0, and the rest. What a processor refuses to divide by is not: 0, which was found before (but in
+    lanes that do not count), and -1, by which the least integer has no quotient."""
+    if a.dtype[0] == "u":
+        quotient: Value = f.div(a, f.select(Apply("eq", (b, f.const(b, 0)), BOOLEAN), f.const(b, 1), b))
+        return quotient, f.sub(a, f.mul(quotient, b))
+    minus = Apply("eq", (b, f.const(b, -1)), BOOLEAN)
+    refused = Apply("or", (minus, Apply("eq", (b, f.const(b, 0)), BOOLEAN)))
+    plain = f.div(a, f.select(refused, f.const(b, 1), b))
+    quotient = f.select(minus, f.sub(f.const(a, 0), a), plain)
+    return quotient, f.sub(a, f.mul(quotient, b))
+
+
+def _apart(rest: Value, b: Value) -> Value:
+    """Whether a remainder is not 0 and has not the sign of b."""
+    zero = f.const(rest, 0)
+    apart = Apply("xor", (f.less(rest, zero), f.less(b, zero)))
+    return Apply("and", (apart, Apply("ne", (rest, zero), BOOLEAN)))
+
+
 def _sign(op: Op, x: Sequence[Value]) -> Value:
     (v,) = x
     zero = f.const(v, 0)
+    if v.dtype[0] == "u":
+        return f.select(f.less(zero, v), f.const(v, 1), zero)
     below = f.select(f.less(v, zero), f.const(v, -1), f.add(v, zero))  # 0, which -0 becomes as well, or NaN
     return f.select(f.less(zero, v), f.const(v, 1), below)
 
@@ -79,6 +183,12 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     elementwise.Subtract: _apply("sub"),
     elementwise.Multiply: _apply("mul"),
     elementwise.Divide: _apply("div"),
+    elementwise.FloorDivide: _floor_divide,
+    elementwise.Remainder: _remainder,
+    elementwise.IntegerFloorDivide: _integer_floor_divide,
+    elementwise.IntegerRemainder: _integer_remainder,
+    powers.Power: lambda op, x: special.power(x[0], x[1]),
+    powers.IntegerPower: lambda op, x: special.integer_power(x[0], x[1]),
     unary.Negative: lambda op, x: Apply("neg", (x[0],)) if x[0].dtype[0] == "f" else f.sub(f.const(x[0], 0), x[0]),
     unary.Square: lambda op, x: f.mul(x[0], x[0]),
     unary.Sign: _sign,
@@ -86,6 +196,15 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     unary.Rsqrt: lambda op, x: f.div(f.const(x[0], 1.0), Apply("sqrt", (x[0],))),
     unary.Reciprocal: lambda op, x: f.div(f.const(x[0], 1.0), x[0]),
     unary.Exp: lambda op, x: f.exp(x[0]),
+    unary.Absolute: _absolute,
+    unary.Floor: _rounded("floor"),
+    unary.Ceil: _rounded("ceil"),
+    unary.Round: _rounded("rint"),
+    unary.Log1p: lambda op, x: special.log1p(x[0]),
+    unary.Sin: lambda op, x: special.sin(x[0]),
+    unary.Cos: lambda op, x: special.cos(x[0]),
+    unary.Tan: lambda op, x: special.tan(x[0]),
+    unary.Erf: lambda op, x: special.erf(x[0]),
     unary.Expm1: lambda op, x: f.expm1(x[0]),
     unary.Log: lambda op, x: f.log(x[0]),
     unary.Tanh: lambda op, x: f.tanh(x[0]),
@@ -95,6 +214,9 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     comparison.LessEqual: _apply("le", BOOLEAN),
     comparison.Greater: _swapped("lt"),
     comparison.GreaterEqual: _swapped("le"),
+    comparison.IsNan: lambda op, x: _is_nan(x[0]),
+    comparison.IsFinite: lambda op, x: f.less(Apply("abs", (x[0],)), f.const(x[0], math.inf)),
+    comparison.Fmax: _fmax,
     comparison.LogicalAnd: _apply("and"),
     comparison.LogicalOr: _apply("or"),
     comparison.LogicalXor: _apply("xor"),
@@ -105,10 +227,15 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     comparison.Maximum: _apply("max"),
     comparison.Minimum: _apply("min"),
     shaping.Cast: _cast,
+    shaping.Truncate: lambda op, x: Apply("cast", (x[0],), DTYPES[op.dtype.name]),
     shaping.Contiguous: lambda op, x: x[0],
     activations.Relu: _relu,
     activations.ReluGradient: _relu_gradient,
     activations.LeakyRelu: _leaky_relu,
+    activations.Elu: _elu,
+    activations.Gelu: _gelu,
+    activations.LogSigmoid: _log_sigmoid,
+    activations.Softplus: _softplus,
     activations.Sigmoid: lambda op, x: f.sigmoid(x[0]),
     activations.Silu: lambda op, x: f.mul(x[0], f.sigmoid(x[0])),
     activations.GeluTanh: _gelu_tanh,
@@ -118,7 +245,7 @@ EXPRESSIONS: dict[type[Op], Expression] = {
 def expression(op: Op, operands: Sequence[Value]) -> Value | None:
     """What `op` makes of operands of one width; None where the loop language does not say it."""
     found = EXPRESSIONS.get(type(op))
-    if found is None or any(value.dtype == "u8" for value in operands):
+    if found is None:
         return None
     if type(op) in (comparison.Maximum, comparison.Minimum) and operands[0].dtype == BOOLEAN:
         return Apply("or" if type(op) is comparison.Maximum else "and", tuple(operands))

@@ -93,12 +93,23 @@ def _power_of_two(n: Value, like: Value) -> Value:
 def exp(x: Value) -> Value:
     """e**x within 1 ulp (2 where the result is subnormal); infinity and 0 beyond the range; NaN for NaN."""
     bounded = Apply("max", (Apply("min", (x, const(x, _LARGEST[x.dtype] + 1))), const(x, _LEAST[x.dtype] - 1)))
-    r, n = _split(bounded)
-    degree = 7 if x.dtype == "f32" else 13
-    found = polynomial(r, [1 / math.factorial(power) for power in range(degree, -1, -1)])
+    found, n = _exp_of_rest(bounded)
     # 2**n itself may be beyond the range where the result is not: two factors.
     half = Apply("shr", (n, _integer(x, 1)))
     return mul(mul(found, _power_of_two(half, x)), _power_of_two(sub(n, half), x))
+
+
+def exp_within(x: Value) -> Value:
+    """e**x within 1 ulp, for x where that is a normal number; NaN for NaN."""
+    found, n = _exp_of_rest(x)
+    return mul(found, _power_of_two(n, x))
+
+
+def _exp_of_rest(x: Value) -> tuple[Value, Value]:
+    """e**r and n, for x = n ln 2 + r."""
+    r, n = _split(x)
+    degree = 7 if x.dtype == "f32" else 13
+    return polynomial(r, [1 / math.factorial(power) for power in range(degree, -1, -1)]), n
 
 
 def expm1(x: Value) -> Value:
@@ -116,6 +127,11 @@ def expm1(x: Value) -> Value:
 
 def log(x: Value) -> Value:
     """The natural logarithm within 2 ulp: -infinity at 0, NaN below."""
+    return logarithm(x, None)
+
+
+def logarithm(x: Value, more: Value | None) -> Value:
+    """log(x) + more, where `more` is small beside 1; -infinity at 0, NaN below."""
     mantissa, bias = _MANTISSA[x.dtype], _BIAS[x.dtype]
     smallest = 2.0 ** (1 - bias)
     subnormal = less(x, const(x, smallest))
@@ -135,6 +151,7 @@ def log(x: Value) -> Value:
     # log(1 + f) = 2 s + s series, and 2 s = f - s f exactly enough to keep f's digits.
     high, low = _LN2[x.dtype]
     rest = fma(e, const(x, low), mul(s, sub(series, f)))
+    rest = rest if more is None else add(rest, more)
     found = add(mul(e, const(x, high)), add(f, rest))
     found = select(Apply("eq", (x, const(x, 0.0)), "b1"), const(x, -math.inf), found)
     found = select(less(x, const(x, 0.0)), const(x, math.nan), found)

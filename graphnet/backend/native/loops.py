@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-ELEMENTS = {"f32": 4, "f64": 8, "i64": 8, "i32": 4, "u8": 1}  # bytes
+ELEMENTS = {  # bytes
+    "f32": 4, "f64": 8, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "u64": 8, "u32": 4, "u16": 2, "u8": 1,
+}  # fmt: skip
 BOOLEAN = "b1"  # what a comparison gives; in memory booleans are u8
 
 

@@ -12,7 +12,10 @@ from graphnet.backend.native.loops import ELEMENTS, Buffer
 from graphnet.errors import PlanError
 from graphnet.graph.types import TensorType
 
-DTYPES = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "bool": "u8", "uint8": "u8"}
+DTYPES = {
+    "float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
+    "uint64": "u64", "uint32": "u32", "uint16": "u16", "uint8": "u8", "bool": "u8",
+}  # fmt: skip
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "bool"}
 
 
