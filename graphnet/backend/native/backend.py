@@ -5,21 +5,19 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
 import numpy as np
 
-from graphnet import config
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
-from graphnet.backend.native import engine
 from graphnet.backend.native.convolution import direct, padding
 from graphnet.backend.native.elementwise import elementwise
-from graphnet.backend.native.emit import emit
+from graphnet.backend.native.library import Code, compiled
+from graphnet.backend.native.loops import Buffer, show
 from graphnet.backend.native.loops import Kernel as Loops
-from graphnet.backend.native.loops import show
 from graphnet.backend.native.losses import label_loss
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.ops import Direct
@@ -30,7 +28,7 @@ from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.runtime import can_wait
-from graphnet.backend.native.views import Block, Scratch, View, locate, planned
+from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
 from graphnet.errors import MissingExtraError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -53,8 +51,9 @@ class Located:
 class Native:
     """Native steps, one after the other, as one call. Kept with it: the code, the memory, and the table of the call."""
 
-    def __init__(self, steps: Sequence[Located], code: engine.Loaded, threads: int) -> None:
-        self.steps, self.code, self.threads = tuple(steps), code, threads
+    def __init__(self, steps: Sequence[Located], codes: Mapping[str, Code], threads: int) -> None:
+        """codes: that of each kernel of the program, by its name."""
+        self.steps, self.codes, self.threads = tuple(steps), codes, threads
         self._addresses: list[np.ndarray] = []
         self._table = np.array([word for record in self._records() for word in record], np.uint64)
         self._table = np.concatenate([np.array([len(self._table) // 4], np.uint64), self._table])
@@ -76,7 +75,7 @@ class Native:
                 self._addresses.append(given)
                 chunks = loops.chunk.extent
                 meet = bool(len(self._addresses) > 1 and (before > 1 or chunks > 1))
-                yield self.code.addresses[loops.name], given.ctypes.data, chunks, int(meet)
+                yield self.codes[loops.name].address, given.ctypes.data, chunks, int(meet)
                 before = chunks
 
     def __call__(self) -> None:
@@ -119,24 +118,21 @@ class NativeBackend:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available() if threads is None else threads
+        self._maker = Maker()
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the step's loops ask for; where it has none, what the op says."""
-        found = scratch_types(node.op, [layouts[node], *(layouts[value] for value in node.inputs)])
+        found = self._maker.scratch_types(node.op, [layouts[node], *(layouts[value] for value in node.inputs)])
         return own_workspace(node) if found is None else found
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
-        """Native functions for the steps that the loop language can say, all compiled as one module."""
-        located = [_located(number, step) for number, step in enumerate(steps)]
+        """Native functions for the steps that the loop language can say, compiled together."""
+        located = [self._maker.located(number, step) for number, step in enumerate(steps)]
         everything = [loops for found in located if found is not None for loops in found.loops]
-        if not everything:
-            return [None] * len(steps)
-        text = emit(everything)
-        if config.debug() >= 5:
-            print(text, file=sys.stderr)
-        code = engine.load(engine.compile_object(text), [loops.name for loops in everything])
+        names = [loops.name for loops in everything]
+        codes = dict(zip(names, compiled(everything), strict=True))
         return [
-            None if found is None else _kernel(step, Native([found], code, self.threads))
+            None if found is None else _kernel(step, Native([found], codes, self.threads))
             for step, found in zip(steps, located, strict=True)
         ]
 
@@ -153,35 +149,60 @@ class NativeBackend:
             if is_native:
                 natives = [kernel for _, kernel in run if isinstance(kernel, Native)]
                 steps = [step for native in natives for step in native.steps]
-                found.append((run[0][0], Native(steps, natives[0].code, self.threads)))
+                found.append((run[0][0], Native(steps, natives[0].codes, self.threads)))
             else:
                 found += run
         return found
 
 
-def scratch_types(op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
-    """The scratch of the native step that fills arrays[0] from the others, which need strides only; None if none is."""
-    views = planned(arrays)
-    scratch = Scratch()
-    if views is None or _loops(op, views[0], views[1:], scratch) is None:
-        return None
-    return scratch.types
+@dataclass(frozen=True)
+class Made:
+    """Loops of one op, proven, and the buffers that they are written in terms of: of the operands, and of scratch."""
+
+    loops: tuple[Loops, ...]
+    buffers: tuple[Buffer, ...]
+    scratch: Scratch
 
 
-def _located(number: int, step: Bound) -> Located | None:
-    """The loops that fill step.out; None where the op's reference kernel has to."""
-    found = locate([step.out, *step.inputs])
-    if found is None:
-        return None
-    (out, *inputs), blocks = found
+class Maker:
+    """What makes loops, and remembers them: the steps of a program have few different shapes."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Made | None] = {}
+
+    def __call__(self, op: Op, views: Sequence[View]) -> Made | None:
+        """The loops that fill views[0] from the others; None where the op's reference kernel has to."""
+        key = op, layout(views)
+        if key not in self._made:
+            self._made[key] = _made(op, views)
+        return self._made[key]
+
+    def scratch_types(self, op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
+        """The scratch of the step that fills arrays[0] from the others, which need strides only; None if none is."""
+        views = planned(arrays)
+        made = None if views is None else self(op, views)
+        return None if made is None else made.scratch.types
+
+    def located(self, number: int, step: Bound) -> Located | None:
+        """The loops of a step on its memory; None where its reference kernel has to."""
+        found = locate([step.out, *step.inputs])
+        made = None if found is None else self(step.op, found[0])
+        if found is None or made is None:
+            return None
+        buffers = dict(zip(dict.fromkeys(view.buffer for view in found[0]), made.buffers, strict=True))
+        blocks = [replace(block, buffer=buffers[block.buffer]) for block in found[1]]
+        named = [replace(loops, name=f"step{number}.{part}.{loops.name}") for part, loops in enumerate(made.loops)]
+        return Located(tuple(named), (*blocks, *made.scratch.blocks(step.work)))
+
+
+def _made(op: Op, views: Sequence[View]) -> Made | None:
     scratch = Scratch()
-    made = _loops(step.op, out, inputs, scratch)
+    made = _loops(op, views[0], views[1:], scratch)
     if made is None:
         return None
-    named = [replace(loops, name=f"step{number}.{part}.{loops.name}") for part, loops in enumerate(made)]
-    for loops in named:
+    for loops in made:
         prove(loops)
-    return Located(tuple(named), (*blocks, *scratch.blocks(step.work)))
+    return Made(tuple(made), tuple(dict.fromkeys(view.buffer for view in views)), scratch)
 
 
 def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Loops] | None:

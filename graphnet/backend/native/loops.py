@@ -229,28 +229,67 @@ def assigned(body: Sequence[Statement]) -> dict[Register, None]:
 
 
 def show(kernel: Kernel) -> str:
-    """The kernel as text, a statement a line."""
+    """The kernel as text, a statement a line; a value that its statement uses several times stands before it."""
     given = ", ".join(f"{b.name}: {b.dtype}[{b.size}]" for b in kernel.buffers)
     lines = [f"kernel {kernel.name}({given})", f"  each {kernel.chunk.name} < {kernel.chunk.extent}:"]
     stack: list[tuple[Statement, int]] = [(s, 2) for s in reversed(kernel.body)]
     while stack:
         statement, depth = stack.pop()
-        lines.append("  " * depth + _statement(statement))
+        lines += ["  " * depth + line for line in _statement(statement)]
         if isinstance(statement, For):
             stack.extend((s, depth + 1) for s in reversed(statement.body))
     return "\n".join(lines)
 
 
-def _statement(statement: Statement) -> str:
+def _statement(statement: Statement) -> list[str]:
     if isinstance(statement, For):
-        return f"for {statement.var.name} < {statement.var.extent}:"
+        return [f"for {statement.var.name} < {statement.var.extent}:"]
+    lines, value = _shown(statement.value)
     if isinstance(statement, Set):
-        return f"{statement.register.name} = {_value(statement.value)}"
+        return [*lines, f"{statement.register.name} = {value}"]
     lanes = _lanes(statement.value.width, statement.active)
-    return f"{statement.buffer.name}[{statement.index}{lanes}] = {_value(statement.value)}"
+    return [*lines, f"{statement.buffer.name}[{statement.index}{lanes}] = {value}"]
 
 
-def _value(value: Value) -> str:
+_LONGEST = 100  # characters of a value: one of a longer text gets a name of its own
+
+
+def _shown(value: Value) -> tuple[list[str], str]:
+    """Lines that name what `value` uses several times, and its own text. The text is as long as `value` has parts."""
+    uses = _uses(value)
+    lines: list[str] = []
+    texts: dict[Value, str] = {}
+    waiting = [value]  # not by recursion, which long chains of fused ops would exhaust
+    while waiting:
+        made = waiting[-1]
+        missing = [part for part in parts(made) if part not in texts]
+        if missing:
+            waiting += reversed(missing)
+            continue
+        waiting.pop()
+        if made in texts:
+            continue
+        text = _value(made, [texts[part] for part in parts(made)])
+        named = uses[made] > 1 and isinstance(made, Apply | Splat)
+        if made is not value and (named or len(text) > _LONGEST):
+            lines.append(f"t{len(lines)} = {text}")
+            text = f"t{len(lines) - 1}"
+        texts[made] = text
+    return lines, texts[value]
+
+
+def _uses(value: Value) -> dict[Value, int]:
+    """How often each part of `value` is an operand."""
+    uses, stack = {value: 1}, [value]
+    while stack:
+        for part in parts(stack.pop()):
+            if part not in uses:
+                stack.append(part)
+            uses[part] = uses.get(part, 0) + 1
+    return uses
+
+
+def _value(value: Value, operands: Sequence[str]) -> str:
     if isinstance(value, Register):
         return value.name
     if isinstance(value, Const):
@@ -259,9 +298,8 @@ def _value(value: Value) -> str:
         return f"{value.buffer.name}[{value.index}{_lanes(value.width, value.active)}]"
     if isinstance(value, Position):
         return f"({value.index}{f' + {value.step}*lane' if value.step and value.width > 1 else ''})"
-    if isinstance(value, Splat):
-        return f"splat({_value(value.value)})"
-    return f"{value.name}({', '.join(map(_value, value.operands))})"
+    name = "splat" if isinstance(value, Splat) else value.name
+    return f"{name}({', '.join(operands)})"
 
 
 def _lanes(width: int, active: int | None) -> str:

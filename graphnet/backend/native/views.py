@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -132,6 +132,15 @@ def planned(layouts: Sequence[np.ndarray]) -> list[View] | None:
         buffer = Buffer(f"m{number}", DTYPES[name], last - first + 1)
         views.append(View(buffer, -first, array.shape, tuple(strides), array.dtype == bool))
     return views
+
+
+def layout(views: Sequence[View]) -> Hashable:
+    """How the arrays lie: all that loops over them depend on, but not where their memory is."""
+    number: dict[Buffer, int] = {}
+    for view in views:
+        number.setdefault(view.buffer, len(number))
+    placed = [(number[view.buffer], view.offset, view.shape, view.strides, view.is_bool) for view in views]
+    return tuple(placed), tuple((buffer.dtype, buffer.size) for buffer in number)
 
 
 def merged_axes(views: Sequence[View], among: Iterable[int] | None = None) -> list[tuple[int, tuple[int, ...]]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphnet.backend.base import Bound
 from graphnet.backend.native import engine
-from graphnet.backend.native.backend import NativeBackend, scratch_types
+from graphnet.backend.native.backend import Maker, NativeBackend
 from graphnet.backend.native.emit import emit
 from graphnet.backend.native.loops import Buffer, Kernel
 from graphnet.backend.native.prove import prove
@@ -27,7 +27,7 @@ def run(kernel: Kernel, memory: Mapping[Buffer, np.ndarray], first: int = 0, end
 
 def native(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], threads: int = 1) -> None:
     """Fill `out` by the native kernel of `op`, which must have one."""
-    types = scratch_types(op, [out, *inputs])
+    types = Maker().scratch_types(op, [out, *inputs])
     assert types is not None, f"{op.name} has no native kernel for these arrays"
     work = tuple(np.full(t.static_shape, 255, t.dtype) for t in types)
     (kernel,) = NativeBackend(threads).kernels([Bound(op, out, tuple(inputs), work)])

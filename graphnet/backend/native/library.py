@@ -1,0 +1,66 @@
+"""Kernels in, addresses of their code out. Every different kernel is compiled once in a process."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from graphnet import config
+from graphnet.backend.native import engine
+from graphnet.backend.native.canonical import canonical
+from graphnet.backend.native.emit import emit
+from graphnet.backend.native.loops import Kernel
+
+MODULE = 64  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kernel's function, as an address; the code lives as long as this object."""
+
+    address: int
+    keep: Any = field(repr=False)
+
+
+_loaded: WeakValueDictionary[str, Code] = WeakValueDictionary()
+_lock = threading.RLock()
+_Parts: TypeAlias = "tuple[object, ...]"
+
+
+def compiled(kernels: Sequence[Kernel]) -> list[Code]:
+    """The code of each kernel. Kernels that differ in nothing but names share theirs, whoever asked first."""
+    texts: dict[_Parts, str] = {}  # of kernels under several names, found by what they are made of
+    symbols = []
+    for kernel in kernels:
+        parts = (kernel.buffers, kernel.chunk, kernel.body, id(kernel.aligned))
+        if parts not in texts:
+            texts[parts] = symbol(kernel)
+        symbols.append(texts[parts])
+    with _lock:
+        found = {name: code for name in symbols if (code := _loaded.get(name)) is not None}
+        wanted = {name: kernel for name, kernel in zip(symbols, kernels, strict=True) if name not in found}
+        if wanted and config.debug() >= 5:
+            print("\n".join(f"; {name} is {kernel.name}" for name, kernel in wanted.items()), file=sys.stderr)
+        missing = [replace(kernel, name=name) for name, kernel in wanted.items()]
+        for start in range(0, len(missing), MODULE):
+            found |= _compiled(missing[start : start + MODULE])
+        _loaded.update(found)
+    return [found[name] for name in symbols]
+
+
+def symbol(kernel: Kernel) -> str:
+    """The name of a kernel's function: the same for every kernel that is the same code, and only for those."""
+    return "gn" + hashlib.sha256(canonical(kernel).encode()).hexdigest()[:32]
+
+
+def _compiled(kernels: Sequence[Kernel]) -> dict[str, Code]:
+    text = emit(kernels)
+    if config.debug() >= 5:
+        print(text, file=sys.stderr)
+    code = engine.load(engine.compile_object(text), [kernel.name for kernel in kernels])
+    return {kernel.name: Code(code.addresses[kernel.name], code) for kernel in kernels}
