@@ -68,7 +68,8 @@ def compile(
         declared = graph.bind(sizes)
         log = Log()
         rewritten = apply_pipeline(declared, chosen.rules, log, optimize=rewrite, fast_math=fast_math)
-        if (config.check() if check is None else check) >= 1:
+        level = config.check() if check is None else check
+        if level >= 1:
             for name, before, after in log.passes:
                 check_pass(name, before, after)
         order = schedule(rewritten)
@@ -77,6 +78,8 @@ def compile(
         verify_plan(plan)
         feeds = tuple(Input(input_name(node), node.type.bind(sizes))() for node in given)
         program = Program(declared, lower(plan, chosen), log, feeds)
+        if level < 2:
+            program.lowered.prepare()
         _tell(program)
         return program
 

@@ -15,6 +15,7 @@ from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
 from graphnet.ops.sources import Assign, Constant, Input, Stored
+from graphnet.schedule import base
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class Lowered:
         """What to call to run the body, and the step that each call begins with."""
         return self.backend.joined(self.body)
 
+    @property
+    def merged(self) -> list[tuple[int, ...]]:
+        """The steps of each pass that the backend makes of several: their numbers in the schedule."""
+        calls = [kernel for _, kernel in (*self.body_calls, *self._commit_runs)]
+        return [steps for kernel in calls for steps in getattr(kernel, "merged", ())]
+
+    def prepare(self) -> None:
+        """Make the calls now, so that the first step need not wait for them."""
+        for _, kernel in (*self.body_calls, *self._commit_runs):
+            getattr(kernel, "calls", None)
+
     @cached_property
     def _commit_runs(self) -> list[tuple[int, Kernel]]:
         return self.backend.joined(self.commit)
@@ -59,8 +71,9 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
         if not isinstance(node.op, Assign):
             arrays[node] = _array(node, plan, arena, arrays)
     scratch = {node: _scratch(node, plan, arena, arrays) for node in plan.scratch}
+    kept = {*plan.results, *plan.schedule.direct, *(base(a.inputs[1]) for a in plan.schedule.copied)}
     steps = [
-        Bound(node.op, arrays[node], tuple(arrays[value] for value in node.inputs), scratch.get(node, ()))
+        Bound(node.op, arrays[node], tuple(arrays[v] for v in node.inputs), scratch.get(node, ()), node in kept)
         for node in plan.schedule.steps
     ]
     own = backend.kernels(steps)

@@ -59,6 +59,10 @@ class Schedule:
         """The assign nodes whose value is copied into the parameter after the last step."""
         return tuple(node for node in self.graph.updates if self.direct.get(node.inputs[1]) is not node.inputs[0])
 
+    def named(self, steps: Iterable[int]) -> str:
+        """Some steps by their numbers and their ops' names."""
+        return ", ".join(f"{number} {self.steps[number].op.name}" for number in steps)
+
     def __str__(self) -> str:
         lines = []
         for index, node in enumerate(self.steps):

@@ -21,12 +21,16 @@ Kernel: TypeAlias = "Callable[[], object]"
 
 @dataclass(frozen=True)
 class Bound:
-    """One step on its memory: `op` fills `out` from `inputs`. `work` is its workspace."""
+    """One step on its memory: `op` fills `out` from `inputs`. `work` is its workspace.
+
+    kept: whether `out` is looked at after the last step: an output, or what a parameter becomes.
+    """
 
     op: Op
     out: np.ndarray
     inputs: tuple[np.ndarray, ...]
     work: tuple[np.ndarray, ...]
+    kept: bool = True
 
 
 class Backend(Protocol):
@@ -55,10 +59,13 @@ class Backend(Protocol):
 class Calls:
     """A kernel that is several calls, one after the other without a line of Python in between."""
 
-    __slots__ = ("calls",)
-
     def __init__(self, calls: Sequence[Kernel]) -> None:
-        self.calls = calls
+        self._calls = calls
+
+    @property
+    def calls(self) -> Sequence[Kernel]:
+        """The calls, in their order."""
+        return self._calls
 
     def __call__(self) -> None:
         deque(map(call, self.calls), maxlen=0)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial, reduce
 from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
-from graphnet.backend.native.convolution import direct, padding
+from graphnet.backend.native.convolution import borders, direct, inside, padding
 from graphnet.backend.native.elementwise import elementwise
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import Buffer, show
 from graphnet.backend.native.loops import Kernel as Loops
 from graphnet.backend.native.losses import label_loss
 from graphnet.backend.native.matmul import matmul
+from graphnet.backend.native.merging import Pass, Point, grouped
 from graphnet.backend.native.ops import Direct
 from graphnet.backend.native.pool import available, pool
 from graphnet.backend.native.pool import library as runtime_library
@@ -28,6 +30,7 @@ from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.runtime import can_wait
+from graphnet.backend.native.spans import Access, meetings, readers, share, span
 from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
 from graphnet.errors import MissingExtraError
 from graphnet.graph.node import Node, Op
@@ -42,41 +45,65 @@ from graphnet.rewrite.driver import Rule
 
 @dataclass(frozen=True)
 class Located:
-    """The loops of one step, proven, and the memory that each of their buffers stands for."""
+    """The loops of one step, or of several in one pass, proven, and the memory that each of their buffers stands for.
 
+    numbers: of the steps. access: what they touch. point: what is done at each element, where a step is just that and
+    may become part of a pass; border: the loops that it needs beside.
+    """
+
+    numbers: tuple[int, ...]
     loops: tuple[Loops, ...]
     blocks: tuple[Block, ...]
+    access: Access
+    point: Point | None = None
+    border: tuple[Loops, ...] = ()
+
+
+class Module:
+    """Kernels that are compiled together, once the first of them is asked for."""
+
+    def __init__(self, steps: Iterable[Located]) -> None:
+        self.loops = [loops for step in steps for loops in step.loops]
+
+    @cached_property
+    def codes(self) -> dict[str, Code]:
+        """The machine's code of each, by its name."""
+        return dict(zip([loops.name for loops in self.loops], compiled(self.loops), strict=True))
 
 
 class Native:
     """Native steps, one after the other, as one call. Kept with it: the code, the memory, and the table of the call."""
 
-    def __init__(self, steps: Sequence[Located], codes: Mapping[str, Code], threads: int) -> None:
-        """codes: that of each kernel of the program, by its name."""
-        self.steps, self.codes, self.threads = tuple(steps), codes, threads
+    def __init__(self, steps: Sequence[Located], module: Module, threads: int) -> None:
+        self.steps, self.module, self.threads = tuple(steps), module, threads
         self._addresses: list[np.ndarray] = []
-        self._table = np.array([word for record in self._records() for word in record], np.uint64)
-        self._table = np.concatenate([np.array([len(self._table) // 4], np.uint64), self._table])
+
+    @property
+    def merged(self) -> list[tuple[int, ...]]:
+        """The numbers of the steps of each pass that is several."""
+        return [step.numbers for step in self.steps if len(step.numbers) > 1]
+
+    @cached_property
+    def calls(self) -> tuple[Kernel, ...]:
+        """The one call that it is."""
+        words = [word for record in self._records() for word in record]
+        self._table = np.array([len(words) // 4, *words], np.uint64)
         launch = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         function = launch(runtime_library().addresses["gn_launch"])
-        self.calls: tuple[Kernel, ...] = (partial(function, pool(threads).sync, self._table.ctypes.data, threads),)
+        return (partial(function, pool(self.threads).sync, self._table.ctypes.data, self.threads),)
 
     def _records(self) -> Iterator[tuple[int, int, int, int]]:
-        """(function, address of the addresses, chunks, whether all threads meet before it) for each kernel.
-
-        What one kernel writes the next may read, so threads meet in between; but not between kernels of one chunk
-        each, which are both the first thread's.
-        """
-        before = 1
-        for step in self.steps:
-            address = {block.buffer: block.address for block in step.blocks}
-            for loops in step.loops:
-                given = np.array([address[buffer] for buffer in loops.buffers], np.uint64)
-                self._addresses.append(given)
-                chunks = loops.chunk.extent
-                meet = bool(len(self._addresses) > 1 and (before > 1 or chunks > 1))
-                yield self.codes[loops.name].address, given.ctypes.data, chunks, int(meet)
-                before = chunks
+        """(function, address of the addresses, chunks, whether all threads meet before it) for each kernel."""
+        everything = [
+            (loops, {block.buffer: block.address for block in step.blocks})
+            for step in self.steps
+            for loops in step.loops
+        ]
+        waits = meetings(share(loops, address) for loops, address in everything)
+        for (loops, address), waited in zip(everything, waits, strict=True):
+            given = np.array([address[buffer] for buffer in loops.buffers], np.uint64)
+            self._addresses.append(given)
+            yield self.module.codes[loops.name].address, given.ctypes.data, loops.chunk.extent, int(waited)
 
     def __call__(self) -> None:
         self.calls[0]()
@@ -89,8 +116,13 @@ class Checked(Calls):
     """A native step whose operands are looked at first, by Python, which can say what is wrong with them."""
 
     def __init__(self, check: Kernel, native: Native) -> None:
-        super().__init__([check, *native.calls])
         self.parts: tuple[Kernel, Native] = (check, native)
+
+    @property
+    def calls(self) -> Sequence[Kernel]:
+        """The check, and the native step."""
+        check, native = self.parts
+        return (check, *native.calls)
 
 
 def _kernel(step: Bound, native: Native) -> Kernel:
@@ -127,32 +159,44 @@ class NativeBackend:
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """Native functions for the steps that the loop language can say, compiled together."""
-        located = [self._maker.located(number, step) for number, step in enumerate(steps)]
-        everything = [loops for found in located if found is not None for loops in found.loops]
-        names = [loops.name for loops in everything]
-        codes = dict(zip(names, compiled(everything), strict=True))
+        touched = [Access.of(step) for step in steps]
+        read = readers(steps, touched)
+        located = [
+            self._maker.located(number, step, access, wanted)
+            for number, (step, access, wanted) in enumerate(zip(steps, touched, read, strict=True))
+        ]
+        module = Module(found for found in located if found is not None)
         return [
-            None if found is None else _kernel(step, Native([found], codes, self.threads))
+            None if found is None else _kernel(step, Native([found], module, self.threads))
             for step, found in zip(steps, located, strict=True)
         ]
 
     def joined(self, kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
-        """Neighbouring native steps as one call."""
-        found: list[tuple[int, Kernel]] = []
+        """Neighbouring native steps as one call, in which steps over the same elements are one pass.
+
+        Steps may change places within the call, where neither sees a difference.
+        """
         apart = [
             (place, part)
             for place, kernel in enumerate(kernels)
             for part in (kernel.parts if isinstance(kernel, Checked) else (kernel,))
         ]
-        for is_native, group in groupby(apart, key=lambda item: isinstance(item[1], Native)):
-            run = list(group)
-            if is_native:
-                natives = [kernel for _, kernel in run if isinstance(kernel, Native)]
-                steps = [step for native in natives for step in native.steps]
-                found.append((run[0][0], Native(steps, natives[0].codes, self.threads)))
-            else:
-                found += run
+        runs = [(is_native, list(group)) for is_native, group in groupby(apart, key=lambda i: isinstance(i[1], Native))]
+        merged = {place: _merged(list(map(itemgetter(1), run))) for place, (native, run) in enumerate(runs) if native}
+        module = Module(step for steps in merged.values() for step in steps)
+        found: list[tuple[int, Kernel]] = []
+        for place, (_, run) in enumerate(runs):
+            found += [(run[0][0], Native(merged[place], module, self.threads))] if place in merged else run
         return found
+
+
+def scratch_types(op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
+    """The scratch of the native step that fills arrays[0] from the others, which need strides only; None if none is."""
+    views = planned(arrays)
+    scratch = Scratch()
+    if views is None or _loops(op, views[0], views[1:], scratch) is None:
+        return None
+    return scratch.types
 
 
 @dataclass(frozen=True)
@@ -183,7 +227,7 @@ class Maker:
         made = None if views is None else self(op, views)
         return None if made is None else made.scratch.types
 
-    def located(self, number: int, step: Bound) -> Located | None:
+    def located(self, number: int, step: Bound, access: Access, readers: frozenset[int] | None) -> Located | None:
         """The loops of a step on its memory; None where its reference kernel has to."""
         found = locate([step.out, *step.inputs])
         made = None if found is None else self(step.op, found[0])
@@ -191,8 +235,46 @@ class Maker:
             return None
         buffers = dict(zip(dict.fromkeys(view.buffer for view in found[0]), made.buffers, strict=True))
         blocks = [replace(block, buffer=buffers[block.buffer]) for block in found[1]]
-        named = [replace(loops, name=f"step{number}.{part}.{loops.name}") for part, loops in enumerate(made.loops)]
-        return Located(tuple(named), (*blocks, *made.scratch.blocks(step.work)))
+        named = _named(f"step{number}", made.loops)
+        point: Point | None = None
+        border = named[:0]
+        if isinstance(step.op, Pad):
+            point = Point(number, None, inside(step.op, step.out, step.inputs[0]), step.inputs, readers, span(step.out))
+            border = named[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
+        elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
+            point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
+        return Located((number,), named, (*blocks, *made.scratch.blocks(step.work)), access, point, border)
+
+
+def _named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:
+    """The loops under names of their own."""
+    return tuple(replace(loops, name=f"{prefix}.{part}.{loops.name}") for part, loops in enumerate(made))
+
+
+def _merged(natives: Sequence[Native]) -> list[Located]:
+    """The steps of a run of kernels, those that go over the same elements in one pass."""
+    steps = {step.numbers[0]: step for native in natives for step in native.steps}
+    points = {number: step.point for number, step in steps.items() if step.point is not None}
+    found: list[Located] = []
+    for item in grouped(points, {number: step.access for number, step in steps.items()}):
+        members = [steps[item]] if isinstance(item, int) else [steps[point.number] for point in item.members]
+        whole = None if isinstance(item, int) else _pass(item, members)
+        found += members if whole is None else whole
+    return found
+
+
+def _pass(item: Pass, members: Sequence[Located]) -> list[Located] | None:
+    """The steps in one pass, behind the borders that they need; None where the loop language cannot say it."""
+    numbers = tuple(member.numbers[0] for member in members)
+    made = item.kernels(".".join(str(member.loops[0].name.split(".")[-1]) for member in members))
+    if made is None:
+        return None
+    loops, blocks = made
+    for kernel in loops:
+        prove(kernel)
+    access = reduce(Access.together, [member.access for member in members])
+    borders = [replace(member, loops=member.border, point=None) for member in members if member.border]
+    return [*borders, Located(numbers, _named(f"steps{numbers[0]}", loops), tuple(blocks), access)]
 
 
 def _made(op: Op, views: Sequence[View]) -> Made | None:

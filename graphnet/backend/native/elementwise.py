@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from graphnet.backend.native.expressions import expression
 from graphnet.backend.native.loops import (
@@ -26,6 +27,8 @@ from graphnet.backend.native.loops import (
 from graphnet.backend.native.views import View, merged_axes
 from graphnet.graph.node import Op
 from graphnet.ops.fused import Fused
+
+Results: TypeAlias = "tuple[list[Statement], list[Value]]"
 
 VECTOR = 32  # bytes
 GRAIN = 8192  # elements of a chunk: enough that handing it to a thread costs little
@@ -58,11 +61,21 @@ def pointwise(
 
     Without inputs, `compute` gets a zero, which shows how many lanes are wanted. None where `compute` gives None.
     """
+
+    def results(operands: Sequence[Value]) -> Results | None:
+        values = compute(operands)
+        return None if values is None else ([], values)
+
+    return pointwise_statements(name, outs, inputs, results)
+
+
+def pointwise_statements(
+    name: str, outs: Sequence[View], inputs: Sequence[View], compute: Callable[[Sequence[Value]], Results | None]
+) -> list[Kernel] | None:
+    """As `pointwise`, where what is computed needs statements before the results can be stored."""
     views = [*outs, *inputs]
     *outer, (inner, strides) = merged_axes(views) or [(1, (0,) * len(views))]
-    lanes = VECTOR // max(ELEMENTS[view.dtype] for view in views)
-    if inner < lanes or any(stride not in (0, 1) for stride in strides) or 0 in strides[: len(outs)]:
-        lanes = 1
+    lanes = vector_lanes(inner, strides, [ELEMENTS[view.dtype] for view in views], len(outs))
     kernels = []
     for nest in nests(outer, inner, strides, lanes):
         body = _Point(outs, inputs, compute, nest, strides, lanes).rows()
@@ -74,6 +87,14 @@ def pointwise(
         buffers = tuple(dict.fromkeys(view.buffer for view in views))
         kernels.append(Kernel(name, buffers, chunk, tuple(body)))
     return kernels
+
+
+def vector_lanes(inner: int, strides: Sequence[int], sizes: Sequence[int], outs: int) -> int:
+    """Elements at once along an innermost axis of `inner`, whose strides are in elements of `sizes` bytes; 1 where an
+    array cannot be read or, being one of the first `outs`, written by vectors."""
+    lanes = VECTOR // max(sizes)
+    fits = inner >= lanes and all(stride in (0, 1) for stride in strides) and 0 not in strides[:outs]
+    return lanes if fits else 1
 
 
 def nests(outer: Sequence[tuple[int, tuple[int, ...]]], inner: int, strides: tuple[int, ...], lanes: int) -> list[Nest]:
@@ -106,7 +127,7 @@ class _Point:
 
     outs: Sequence[View]
     inputs: Sequence[View]
-    compute: Callable[[Sequence[Value]], list[Value] | None]
+    compute: Callable[[Sequence[Value]], Results | None]
     nest: Nest
     strides: tuple[int, ...]
     lanes: int
@@ -134,10 +155,11 @@ class _Point:
             self._load(view, self.strides[number], self._index(number, view, var, at), active)
             for number, view in enumerate(self.inputs, first)
         ]
-        results = self.compute(operands or [Const(0, self.outs[0].dtype, self.lanes)])
-        if results is None:
+        made = self.compute(operands or [Const(0, self.outs[0].dtype, self.lanes)])
+        if made is None:
             return None
-        return [
+        statements, results = made
+        return [*statements] + [
             Store(view.buffer, self._index(number, view, var, at), _in_memory(view, value), active)
             for number, (view, value) in enumerate(zip(self.outs, results, strict=True))
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -143,7 +144,17 @@ def layout(views: Sequence[View]) -> Hashable:
     return tuple(placed), tuple((buffer.dtype, buffer.size) for buffer in number)
 
 
-def merged_axes(views: Sequence[View], among: Iterable[int] | None = None) -> list[tuple[int, tuple[int, ...]]]:
+class Strided(Protocol):
+    """What has a shape, and a stride for each of its axes, in whatever unit."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+
+
+def merged_axes(views: Sequence[Strided], among: Iterable[int] | None = None) -> list[tuple[int, tuple[int, ...]]]:
     """(size, the stride of each view) for the axes that all views share, slowest first, as few as they can be.
 
     Axes lie in the order of the first view's memory; two that every view runs through as one are one. Only axes of

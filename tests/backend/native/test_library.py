@@ -100,7 +100,7 @@ def test_layers_of_one_shape_share_their_code():
     expected = gn.compile(x, six(x), backend="numpy")(array)
     assert np.allclose(step(array), expected, atol=1e-5)
     assert one(array).shape == (5, 24)
-    codes = {code.address for kernel in step.program.lowered.body for code in kernel.codes.values()}
+    codes = {code.address for kernel in step.program.lowered.body for code in kernel.module.codes.values()}
     kernels = sum(len(located.loops) for kernel in step.program.lowered.body for located in kernel.steps)
     assert len(codes) < kernels / 2
 
