@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from graphnet.errors import ArgumentError
 
@@ -44,6 +44,12 @@ def check() -> int:
 def blas_threads() -> str:
     """What OMP_NUM_THREADS says, for reports of measurements; "" where it leaves the number to the BLAS library."""
     return os.environ.get("OMP_NUM_THREADS", "").strip()
+
+
+def environment_of(threads: int, path: Sequence[str]) -> dict[str, str]:
+    """Ours for another Python process: it finds modules on `path`, and its numeric libraries use `threads` threads."""
+    counts = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "BLIS")}
+    return {**os.environ, **counts, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _level(variable: str, highest: int) -> int:

@@ -1,4 +1,4 @@
-"""Measure naive, unplanned and compiled training steps on the same work: median, spread, ratio."""
+"""Measure naive, unplanned and compiled steps, and other libraries, on the same work: median, spread, ratio."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from graphnet.autodiff import gradients
-from graphnet.cli import values
-from graphnet.cli.measuring import Call, Times, clock, machine, take_turns
+from graphnet.cli import contest, values
+from graphnet.cli.measuring import Call, Times, clock, machine, processors, take_turns
 from graphnet.cli.models import add_model, find_model
 from graphnet.cli.steps import SEED, training_graph
 from graphnet.compiler import compile
@@ -26,6 +26,7 @@ from graphnet.ops.random import manual_seed
 from graphnet.ops.sources import input
 
 RIVALS = ("naive", "unplanned", "compiled")
+EVERYBODY = (*RIVALS, *(name for name in contest.RIVALS if name not in RIVALS))
 KERNELS = ("conv2d",)
 
 
@@ -46,14 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `graphnet bench`."""
     add_model(parser, optional=True)
     parser.add_argument("--kernel", choices=KERNELS, help="instead of a model: a convolution and both its gradients")
-    parser.add_argument("--batch-size", type=values.whole(1), default=8, help="examples a step (default: 8)")
-    names = ",".join(RIVALS)
-    parser.add_argument("--against", type=_rivals, default=RIVALS, metavar="LIST", help=f"of {names} (default: all)")
+    parser.add_argument("--batch-size", "--batch", type=values.whole(1), default=8, help="examples a step (default: 8)")
+    names = f"of {','.join(EVERYBODY)} (default: {','.join(RIVALS)}); what is not installed is left out"
+    parser.add_argument("--against", type=_rivals, default=RIVALS, metavar="LIST", help=names)
+    help_mode = "what to measure: a training step or a prediction (default: train)"
+    parser.add_argument("--mode", choices=(contest.TRAIN, contest.PREDICT), default=contest.TRAIN, help=help_mode)
+    help_threads = "hold every rival to so many; each then has a process of its own (default: all processors)"
+    parser.add_argument("--threads", type=values.whole(1), help=help_threads)
     parser.add_argument("--rounds", type=values.whole(1), default=30, help="turns of each rival (default: 30)")
     parser.add_argument("--naive-rounds", type=values.whole(1), help="turns of naive (default: 3; 1 for a kernel)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write bench.txt, bench.json and bench.png there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them there (.png, .svg or .pdf)")
+    parser.add_argument("--picture", "--save", type=Path, metavar="FILE", help="draw them there (.png, .svg or .pdf)")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -61,13 +66,38 @@ def run(options: argparse.Namespace) -> None:
     if (options.model is None) == (options.kernel is None):
         raise ArgumentError("name either a MODEL or a --kernel to measure")
     files = _files(options)
+    if _is_contest(options):
+        report = _contest(options)
+        _write(report, contest.table(report), files)
+        return
     match = _kernel_match(options) if options.kernel else _model_match(options)
     naive_rounds = options.naive_rounds or (1 if options.kernel else 3)
     rounds = {name: min(naive_rounds, options.rounds) if name == "naive" else options.rounds for name in match.calls}
     times = take_turns(match.calls, rounds, match.first, _tell)
     _tell("")
     report = {"title": match.title, "machine": machine(), "rivals": _figures(match, times)}
-    text = _table(report)
+    _write(report, _table(report), files)
+
+
+def _is_contest(options: argparse.Namespace) -> bool:
+    """Whether each rival gets a process of its own: for another library, for a number of threads, for predictions."""
+    wanted = not set(options.against) <= set(RIVALS) or options.mode != contest.TRAIN or options.threads is not None
+    if wanted and options.kernel:
+        raise ArgumentError(f"a --kernel is measured with {', '.join(RIVALS)} only, in training, on all processors")
+    return wanted
+
+
+def _contest(options: argparse.Namespace) -> dict[str, Any]:
+    find_model(options.model)  # what is wrong with it is told here, not by a rival
+    work = contest.Work(options.model, options.mode, options.batch_size, options.threads or processors())
+    names = [name for name in options.against if name != RIVALS[-1]]  # compiled: graphnet's own always takes part
+    report = contest.contest(work, names, options.rounds, _tell, naive_rounds=options.naive_rounds or 3)
+    _tell("")
+    return report
+
+
+def _write(report: Mapping[str, Any], text: str, files: Mapping[str, Path]) -> None:
+    """The report printed, and in the files asked for."""
     print(text)
     if "text" in files:
         files["text"].write_text(text + "\n", encoding="utf-8")
@@ -82,10 +112,10 @@ def run(options: argparse.Namespace) -> None:
 def _rivals(text: str) -> tuple[str, ...]:
     """Reads `naive,compiled`; the compiled step always takes part, since all others are compared with it."""
     named = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in named if name not in RIVALS]
+    unknown = [name for name in named if name not in EVERYBODY]
     if unknown or not named:
-        raise argparse.ArgumentTypeError(f"expected some of {','.join(RIVALS)}, got {text!r}")
-    return tuple(name for name in RIVALS if name in named or name == RIVALS[-1])
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(EVERYBODY)}, got {text!r}")
+    return tuple(name for name in EVERYBODY if name in named or name == RIVALS[-1])
 
 
 def _files(options: argparse.Namespace) -> dict[str, Path]:
@@ -224,16 +254,21 @@ def _table(report: Mapping[str, Any]) -> str:
 
 def _draw(report: Mapping[str, Any], path: Path) -> None:
     """Medians on a logarithmic scale, with the quartiles as whiskers. Points, since a bar there has no beginning."""
-    rows = report["rivals"]
+    rows = {name: row for name, row in report["rivals"].items() if "median_seconds" in row}
+    own = report.get("subject", RIVALS[-1])
     figure = extra("matplotlib.figure").Figure(figsize=(7, 1.4 + 0.6 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for name, row in rows.items():
         median, (lower, upper) = row["median_seconds"] * 1e3, (1e3 * side for side in row["quartiles_seconds"])
         whiskers = [[max(0.0, median - lower)], [max(0.0, upper - median)]]
         axes.errorbar([median], [name], xerr=whiskers, fmt="o", color="#1d4ed8", capsize=4)
-        ratio = "" if name == RIVALS[-1] else f", {row['ratio']:,.1f} times"
+        ratio = "" if name == own else f", {row['ratio']:,.1f} times"
         label = f"{median:,.2f} ms{ratio}"
         axes.annotate(label, (median, name), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+    if "limit_flops_per_second" in report:
+        at_limit = 1e3 * report["flops"] / report["limit_flops_per_second"]
+        axes.axvline(at_limit, color="#6b7280", linestyle="--", linewidth=1, label="limit: speed of a matrix product")
+        axes.legend(loc="best", fontsize=8, frameon=False)
     axes.set_xscale("log")
     axes.margins(x=0.3, y=0.4)  # room for the labels
     axes.grid(axis="x", alpha=0.3)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,55 @@ def clock(call: Call, count: int = 1) -> float:
     return (time.perf_counter() - start) / count
 
 
+class Watch:
+    """How much of the processors others used while a `with` ran: our own children are not others.
+
+    others_share: of the time of all processors of the machine, from 0 to 1; None where the system does not tell it.
+    """
+
+    def __enter__(self) -> Watch:
+        self._before = _processor_seconds()
+        self.others_share: float | None = None
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        after = _processor_seconds()
+        if self._before is not None and after is not None:
+            busy, total, ours = (late - early for early, late in zip(self._before, after, strict=True))
+            self.others_share = min(1.0, max(0.0, (busy - ours) / total)) if total > 0 else None
+
+
+def _processor_seconds() -> tuple[float, float, float] | None:
+    """Seconds so far of all processors: busy, in all, and used by this process and its children."""
+    stat, hertz = Path("/proc/stat"), os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
+    if not stat.is_file() or not hertz:
+        return None
+    numbers = [int(text) / hertz for text in stat.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    ours = sum(_tree_seconds(os.getpid(), hertz))
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers), ours
+
+
+def _tree_seconds(root: int, hertz: int) -> list[float]:
+    """Seconds of the process `root` and of each process that descends from it and lives."""
+    used: dict[int, float] = {}
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+        used[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / hertz
+    found: list[float] = []
+    for process in used:
+        ancestor = process
+        while ancestor != root and ancestor in parents:
+            ancestor = parents[ancestor]
+        if ancestor == root:
+            found.append(used[process])
+    return found
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -87,10 +137,16 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "blas_threads": config.blas_threads() or "as BLAS decides",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "processor": _processor(),
+        "governor": _governor(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version() -> str:
@@ -99,6 +155,12 @@ def version() -> str:
         return metadata.version("graphnet")
     except metadata.PackageNotFoundError:
         return "from its sources"
+
+
+def _governor() -> str:
+    """How the system sets the processor's clock; "" where it does not say, as in virtual machines."""
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _processor() -> str:

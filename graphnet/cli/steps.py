@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from graphnet.executable import Executable
 from graphnet.graph.node import Node
 from graphnet.nn.module import Module
 from graphnet.ops.random import manual_seed
+from graphnet.optim.schedules import Schedule
 
 SEED = 0
 
@@ -48,10 +50,18 @@ class TrainingGraph:
 
         Floats are in [0, 1). Integers are below the number of scores, or CLASSES, or 2 where there is neither.
         """
-        rng = np.random.default_rng(0)
+        return random_arrays(np.random.default_rng(0), (*self.inputs, self.target), count, self.classes)
+
+    @property
+    def classes(self) -> int:
+        """What integers are below: the number of scores, or CLASSES, or 2 where there is neither."""
         scores = self.outputs.shape[1] if self.file.gives_scores else None
-        below = scores if isinstance(scores, int) else self.file.classes or 2
-        return tuple(_random(rng, node, count, below) for node in (*self.inputs, self.target))
+        return scores if isinstance(scores, int) else self.file.classes or 2
+
+
+def random_arrays(rng: np.random.Generator, nodes: Sequence[Node], count: int, below: int) -> tuple[np.ndarray, ...]:
+    """Arrays for inputs of `count` examples: floats in [0, 1), integers in [0, below)."""
+    return tuple(_random(rng, node, count, below) for node in nodes)
 
 
 def _random(rng: np.random.Generator, node: Node, count: int, below: int) -> np.ndarray:
@@ -88,6 +98,12 @@ def make_optimizer(file: ModelFile, model: Module, name: str | None = None, lr: 
     except TypeError as error:
         raise ArgumentError(f"{file.name}: RECIPE's options do not fit {name}: {error}") from None
     return optimizer
+
+
+def steady_rate(file: ModelFile) -> float:
+    """A learning rate that stays the same: the recipe's; of a schedule what it begins with, or 1e-3 where that is 0."""
+    rate = file.recipe.get("lr", 1e-3)
+    return (rate.value(0) or 1e-3) if isinstance(rate, Schedule) else float(rate)
 
 
 def check_scores(file: ModelFile, scores: object) -> None:

@@ -1,1 +1,1 @@
-"""Other formats: weights from and to safetensors."""
+"""Other formats and libraries: weights from and to safetensors, graphs as modules of torch."""
