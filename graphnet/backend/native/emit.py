@@ -21,7 +21,6 @@ from graphnet.backend.native.loops import (
     Position,
     Register,
     Set,
-    Shuffle,
     Splat,
     Statement,
     Store,
@@ -140,13 +139,11 @@ class _Function:
             return self.values[value]
         return constant(value) if isinstance(value, Const) else self.known[value]
 
-    def made(self, value: Load | Position | Splat | Apply | Shuffle) -> str:
+    def made(self, value: Load | Position | Splat | Apply) -> str:
         if isinstance(value, Load):
             return self.load(value)
         if isinstance(value, Position):
             return self.position(value)
-        if isinstance(value, Shuffle):
-            return self.shuffle(value)
         return self.splat(value) if isinstance(value, Splat) else self.apply(value)
 
     def position(self, position: Position) -> str:
@@ -174,12 +171,6 @@ class _Function:
         if splat.width == 1:
             return scalar
         return self.spread(scalar, kind, splat.width)
-
-    def shuffle(self, shuffle: Shuffle) -> str:
-        kind, width = vector(shuffle.dtype, shuffle.first.width), shuffle.width
-        lanes = ", ".join(f"i32 {lane}" for lane in shuffle.lanes)
-        first, second = self.name(shuffle.first), self.name(shuffle.second)
-        return self.assign(f"shufflevector {kind} {first}, {kind} {second}, <{width} x i32> <{lanes}>")
 
     def spread(self, scalar: str, kind: str, width: int) -> str:
         """A scalar in every lane."""
@@ -408,6 +399,8 @@ def _conversion(source: str, wanted: str) -> str | None:
     unsigned = source in _UNSIGNED
     if wanted[0] == "f":
         return "uitofp" if unsigned else "sitofp"
+    if size[wanted] == size[source]:
+        return None  # the same bits, of another sign
     return "trunc" if size[wanted] < size[source] else "zext" if unsigned else "sext"
 
 

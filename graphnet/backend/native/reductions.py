@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from graphnet.backend.native import functions as f
+from graphnet.backend.native.blocks import Folding, is_cut
+from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import BOOLEAN, Apply, Kernel, Register, Set, Splat, Statement, Value
-from graphnet.backend.native.rows import LARGEST, LEAST, SUM, Fold, Row, row_kernels
-from graphnet.backend.native.views import View
+from graphnet.backend.native.rows import LARGEST, LEAST, PRODUCT, SUM, Fold, Row, row_kernels
+from graphnet.backend.native.views import Scratch, View
 from graphnet.graph.node import Op
 from graphnet.ops import reductions, shaping
+from graphnet.ops.normalization import Standardize
 
-Maker = "Callable[[Any, View, Sequence[View]], list[Kernel] | None]"
+Maker: TypeAlias = "Callable[[Any, View, Sequence[View], Scratch], list[Kernel]]"
 
 
-def reduction(op: Op, out: View, inputs: Sequence[View]) -> list[Kernel] | None:
+def reduction(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel] | None:
     """Kernels that fill `out`; None where `op` is no reduction that the loop language says."""
     maker = _MAKERS.get(type(op))
-    if maker is None or any(view.dtype not in ("f32", "f64") for view in (out, *inputs)):
-        return None
-    return maker(op, out, inputs)
+    return None if maker is None else maker(op, out, inputs, scratch)
 
 
 def stretched(out: View, axes: Sequence[int], keepdims: bool, shape: Sequence[int]) -> View:
@@ -36,21 +37,21 @@ def stretched(out: View, axes: Sequence[int], keepdims: bool, shape: Sequence[in
     return replace(out, shape=tuple(shape), strides=found)
 
 
-def _inside(axes: Sequence[int], x: View) -> list[int]:
-    return [axis % len(x.shape) for axis in axes]
+def _inside(axes: Sequence[int], x: View) -> tuple[int, ...]:
+    return tuple(axis % len(x.shape) for axis in axes)
 
 
-def _folding(fold: Fold, finish: Callable[[Value, int], Value] = lambda value, count: value) -> Any:
-    def make(op: Any, out: View, inputs: Sequence[View]) -> list[Kernel]:
+def _folding(fold: Fold, finish: Callable[[Value, int], Value] = lambda value, count: value) -> Maker:
+    def make(op: Any, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
         (x,) = inputs
-        count = math.prod(x.shape[axis] for axis in _inside(op.axes, x))
+        inside = _inside(op.axes, x)
+        count = math.prod(x.shape[axis] for axis in inside)
         result = stretched(out, op.axes, op.keepdims, x.shape)
 
-        def body(row: Row) -> list[Statement]:
-            statements, total = row.fold(fold, lambda values: values[0], x.dtype)
-            return [*statements, row.store(1, finish(total, count))]
+        def element(values: Sequence[Value]) -> Value:
+            return _cast(values[0], out.dtype)
 
-        return row_kernels(op.name, [x, result], _inside(op.axes, x), body)
+        return Folding(op.name, (x, result), inside, fold, element, lambda v: finish(v, count)).kernels(scratch)
 
     return make
 
@@ -59,24 +60,46 @@ def _mean(total: Value, count: int) -> Value:
     return f.div(total, f.const(total, count))
 
 
-def _var(op: reductions.Var, out: View, inputs: Sequence[View]) -> list[Kernel]:
+def _var(op: reductions.Var, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
     (x,) = inputs
-    count = math.prod(x.shape[axis] for axis in _inside(op.axes, x))
+    inside = _inside(op.axes, x)
+    count = math.prod(x.shape[axis] for axis in inside)
     result = stretched(out, op.axes, op.keepdims, x.shape)
 
+    def finish(squares: Value) -> Value:
+        return f.div(squares, f.const(squares, max(count - op.correction, 0)))
+
+    def squared(values: Sequence[Value]) -> Value:
+        centered = f.sub(values[0], wide(values[1], values[0]))
+        return f.mul(centered, centered)
+
+    if is_cut((x, result), inside):
+        mean = _per_row(x, inside, scratch)
+        found = Folding(op.name, (x, mean), inside, SUM, _first, lambda v: _mean(v, count)).kernels(scratch)
+        return found + Folding(op.name, (x, mean, result), inside, SUM, squared, finish).kernels(scratch)
+
     def body(row: Row) -> list[Statement]:
-        statements, total = row.fold(SUM, lambda values: values[0], x.dtype)
+        statements, total = row.fold(SUM, _first, x.dtype)
         mean = Register("mean", x.dtype, total.width)
+        more, squares = row.fold(SUM, lambda values: squared([values[0], mean]), x.dtype)
+        return [*statements, Set(mean, _mean(total, count)), *more, row.store(1, finish(squares))]
 
-        def squared(values: Sequence[Value]) -> Value:
-            centered = f.sub(values[0], wide(mean, values[0]))
-            return f.mul(centered, centered)
+    return row_kernels(op.name, [x, result], inside, body, vectors=4)
 
-        more, squares = row.fold(SUM, squared, x.dtype)
-        divisor = f.const(squares, max(count - op.correction, 0))
-        return [*statements, Set(mean, _mean(total, count)), *more, row.store(1, f.div(squares, divisor))]
 
-    return row_kernels(op.name, [x, result], _inside(op.axes, x), body)
+def _first(values: Sequence[Value]) -> Value:
+    return values[0]
+
+
+def _per_row(x: View, inside: Sequence[int], scratch: Scratch) -> View:
+    """A number a row in memory of its own, in the order of x's, as a view of x's shape."""
+    sizes = [1 if axis in inside else size for axis, size in enumerate(x.shape)]
+    order = sorted(range(len(sizes)), key=lambda axis: -abs(x.strides[axis]))
+    flat = scratch.array(x.dtype, [sizes[axis] for axis in order])
+    strides = [0] * len(sizes)
+    for axis, stride in zip(order, flat.strides, strict=True):
+        strides[axis] = 0 if sizes[axis] == 1 else stride
+    return replace(flat, shape=x.shape, strides=tuple(strides))
 
 
 def wide(number: Value, like: Value) -> Value:
@@ -86,43 +109,66 @@ def wide(number: Value, like: Value) -> Value:
 
 def shifted_exponentials(row: Row, dtype: str, finite: bool = False) -> tuple[list[Statement], Register, Value]:
     """Statements for the largest element (0 where that is infinite, if `finite`) and for the sum of exp(x - it)."""
-    statements, largest = row.fold(LARGEST, lambda values: values[0], dtype)
+    statements, largest = row.fold(LARGEST, _first, dtype)
     top = Register("top", dtype, largest.width)
-    shift = largest
-    if finite:
-        infinite = Apply("eq", (Apply("abs", (largest,)), f.const(largest, math.inf)), BOOLEAN)
-        shift = f.select(infinite, f.const(largest, 0.0), largest)
     more, total = row.fold(SUM, lambda values: f.exp(f.sub(values[0], wide(top, values[0]))), dtype)
-    return [*statements, Set(top, shift), *more], top, total
+    return [*statements, Set(top, _finite(largest) if finite else largest), *more], top, total
 
 
-def _logsumexp(op: reductions.LogSumExp, out: View, inputs: Sequence[View]) -> list[Kernel]:
+def stored_exponentials(row: Row, dtype: str, out: int) -> tuple[list[Statement], Value]:
+    """Statements that store exp(x - the largest element) to view number `out`, and their sum."""
+    statements, largest = row.fold(LARGEST, _first, dtype)
+    top = Register("top", dtype, largest.width)
+    stored = row.each(out, lambda values: f.exp(f.sub(values[0], wide(top, values[0]))))
+    more, total = row.fold(SUM, lambda values: values[out], dtype)
+    return [*statements, Set(top, largest), *stored, *more], total
+
+
+def _finite(value: Value) -> Value:
+    """0 for an infinity."""
+    infinite = Apply("eq", (Apply("abs", (value,)), f.const(value, math.inf)), BOOLEAN)
+    return f.select(infinite, f.const(value, 0.0), value)
+
+
+def _logsumexp(op: reductions.LogSumExp, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
     (x,) = inputs
+    inside = _inside(op.axes, x)
     result = stretched(out, op.axes, op.keepdims, x.shape)
+    if is_cut((x, result), inside):
+        top = _per_row(x, inside, scratch)
+
+        def power(values: Sequence[Value]) -> Value:
+            return f.exp(f.sub(values[0], values[1]))
+
+        shape = [1 if axis in inside else size for axis, size in enumerate(x.shape)]
+        found = Folding(op.name, (x, top), inside, LARGEST, _first, _finite).kernels(scratch)
+        found += Folding(op.name, (x, top, result), inside, SUM, power, f.log).kernels(scratch)
+        log_total, shift = (replace(view, shape=tuple(shape)) for view in (result, top))
+        return found + (pointwise(op.name, [log_total], [log_total, shift], lambda v: [f.add(*v)]) or [])
 
     def body(row: Row) -> list[Statement]:
         statements, top, total = shifted_exponentials(row, x.dtype, finite=True)
         return [*statements, row.store(1, f.add(f.log(total), top))]
 
-    return row_kernels(op.name, [x, result], _inside(op.axes, x), body)
+    return row_kernels(op.name, [x, result], inside, body)
 
 
-def _softmax(op: reductions.Softmax, out: View, inputs: Sequence[View]) -> list[Kernel]:
+def _softmax(op: reductions.Softmax, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
     (x,) = inputs
 
     def body(row: Row) -> list[Statement]:
-        statements, top, total = shifted_exponentials(row, x.dtype)
+        statements, total = stored_exponentials(row, x.dtype, 1)
         scale = Register("scale", x.dtype, total.width)
 
         def share(values: Sequence[Value]) -> Value:
-            return f.mul(f.exp(f.sub(values[0], wide(top, values[0]))), wide(scale, values[0]))
+            return f.mul(values[1], wide(scale, values[1]))
 
         return [*statements, Set(scale, f.div(f.const(total, 1.0), total)), *row.each(1, share)]
 
     return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
 
 
-def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View]) -> list[Kernel]:
+def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
     (x,) = inputs
 
     def body(row: Row) -> list[Statement]:
@@ -137,13 +183,105 @@ def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View]) -
     return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
 
 
-_MAKERS: dict[type[Op], Any] = {
+def _arg_extreme(op: reductions.ArgExtreme, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
+    """The least of the places that hold the extreme; or a NaN, which is what the extreme is where there is one."""
+    (x,) = inputs
+    axis = op.axis % len(x.shape)
+    result = stretched(out, (axis,), op.keepdims, x.shape)
+    fold = LARGEST if isinstance(op, reductions.ArgMax) else LEAST
+    if x.strides[axis] == 0:  # all are equal, and no place is told from another
+        return pointwise(op.name, [out], [], lambda values: [f.const(values[0], 0)]) or []
+    dtype = BOOLEAN if x.is_bool else x.dtype
+
+    def body(row: Row) -> list[Statement]:
+        statements, extreme = row.fold(fold, _number, x.dtype)
+        top = Register("top", x.dtype, extreme.width)
+
+        def place(values: Sequence[Value]) -> Value:
+            value = _number(values)
+            hit: Value = Apply("eq", (value, wide(top, value)), BOOLEAN)
+            if dtype[0] == "f":
+                hit = Apply("or", (hit, Apply("ne", (value, value), BOOLEAN)))
+            return f.select(hit, values[-1], LEAST.start("i64", value.width))
+
+        more, first = row.fold(LEAST, place, "i64")
+        return [*statements, Set(top, extreme), *more, row.store(1, first)]
+
+    return row_kernels(op.name, [x, result], [axis], body)
+
+
+def _number(values: Sequence[Value]) -> Value:
+    """The first view's element, a boolean as the byte 0 or 1."""
+    return Apply("cast", (values[0],), "u8") if values[0].dtype == BOOLEAN else values[0]
+
+
+def _cumsum(op: reductions.Cumsum, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
+    """One element after the other; other rows are lanes where they lie side by side."""
+    axis = op.axis % len(out.shape)
+    x, total = (_reversed(view, axis) if op.reverse else view for view in (inputs[0], out))
+
+    def body(row: Row) -> list[Statement]:
+        running = Register("running", out.dtype, row.lanes)
+        start = SUM.start(out.dtype, row.lanes)
+        return [Set(running, start), *row.scan(1, running, lambda values: f.add(running, _cast(values[0], out.dtype)))]
+
+    return row_kernels(op.name, [x, total], [axis], body, in_turn=True)
+
+
+def _cast(value: Value, dtype: str) -> Value:
+    return Apply("cast", (value,), dtype)
+
+
+def _reversed(view: View, axis: int) -> View:
+    """The same elements, that axis from its end to its beginning."""
+    stride, size = view.strides[axis], view.shape[axis]
+    strides = tuple(-one if number == axis else one for number, one in enumerate(view.strides))
+    return replace(view, offset=view.offset + (size - 1) * stride, strides=strides)
+
+
+def _standardize(op: Standardize, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
+    (x,) = inputs
+    inside = _inside(op.axes, x)
+    count = math.prod(x.shape[axis] for axis in inside)
+
+    def centered(values: Sequence[Value]) -> Value:
+        return f.sub(values[0], wide(values[1], values[0]))
+
+    def squared(values: Sequence[Value]) -> Value:
+        return f.mul(centered(values), centered(values))
+
+    def inverse(squares: Value) -> Value:
+        spread = Apply("sqrt", (f.add(_mean(squares, count), f.const(squares, op.eps)),))
+        return f.div(f.const(squares, 1.0), spread)
+
+    if is_cut((x, x), inside):
+        mean, scale = _per_row(x, inside, scratch), _per_row(x, inside, scratch)
+        found = Folding(op.name, (x, mean), inside, SUM, _first, lambda v: _mean(v, count)).kernels(scratch)
+        found += Folding(op.name, (x, mean, scale), inside, SUM, squared, inverse).kernels(scratch)
+        return found + (pointwise(op.name, [out], [x, mean, scale], lambda v: [f.mul(centered(v), v[2])]) or [])
+
+    def body(row: Row) -> list[Statement]:
+        statements, total = row.fold(SUM, _first, x.dtype)
+        mean, scale = (Register(name, x.dtype, total.width) for name in ("mean", "scale"))
+        more, squares = row.fold(SUM, lambda values: squared([values[0], mean]), x.dtype)
+        last = row.each(1, lambda values: f.mul(centered([values[0], mean]), wide(scale, values[0])))
+        return [*statements, Set(mean, _mean(total, count)), *more, Set(scale, inverse(squares)), *last]
+
+    return row_kernels(op.name, [x, out], inside, body)
+
+
+_MAKERS: dict[type[Op], Maker] = {
     shaping.Sum: _folding(SUM),
     reductions.Mean: _folding(SUM, _mean),
+    reductions.Prod: _folding(PRODUCT),
     reductions.Max: _folding(LARGEST),
     reductions.Min: _folding(LEAST),
     reductions.Var: _var,
     reductions.LogSumExp: _logsumexp,
+    reductions.ArgMax: _arg_extreme,
+    reductions.ArgMin: _arg_extreme,
+    reductions.Cumsum: _cumsum,
+    Standardize: _standardize,
     reductions.Softmax: _softmax,
     reductions.LogSoftmax: _log_softmax,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from graphnet.backend.native.elementwise import VECTOR, divided
+from graphnet.backend.native.elementwise import GRAIN, VECTOR, divided
 from graphnet.backend.native.loops import (
     BOOLEAN,
     ELEMENTS,
@@ -32,19 +32,30 @@ from graphnet.backend.native.views import View, merged_axes
 Element: TypeAlias = "Callable[[Sequence[Value]], Value]"
 Strides: TypeAlias = "tuple[int, ...]"  # one a view
 Loops: TypeAlias = "tuple[tuple[Var, Strides], ...]"
-_AT_ONCE = 4  # vectors reduced side by side, so that an addition need not wait for the one before it
+_AT_ONCE = 8  # vectors reduced side by side where lanes are rows, half as many along a row
+_CHUNKS = 16  # as many chunks are enough for the threads of most machines
 _BLOCK = 128  # additions into one sum, before that is added to a sum of sums: what keeps long sums exact
 
 
 @dataclass(frozen=True)
 class Fold:
-    """How elements become one: `name` is the operation, `first` what it begins with."""
+    """How elements become one: `name` is the operation, `first` what it begins with, for integers `integer`."""
 
     name: str
     first: float
+    integer: int
+
+    def start(self, dtype: str, width: int) -> Const:
+        """What the operation leaves any element of `dtype` as it is with."""
+        bits = 8 * ELEMENTS[dtype]
+        low, high = (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        first = self.first if dtype[0] == "f" else min(max(self.integer, low), high)
+        return Const(first, dtype, width)
 
 
-SUM, LARGEST, LEAST = Fold("add", 0.0), Fold("max", -math.inf), Fold("min", math.inf)
+_HUGE = 2**64
+SUM, PRODUCT = Fold("add", 0.0, 0), Fold("mul", 1.0, 1)
+LARGEST, LEAST = Fold("max", -math.inf, -_HUGE), Fold("min", math.inf, _HUGE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,8 @@ class Row:
     """One row; or as many neighbouring rows as a vector has lanes, where `lane` says the strides from one to the next.
 
     views: all of one shape, with stride 0 along reduced axes where they hold one number a row. outer: the loops around
-    the row. inner: size and strides of the axes within it. active: lanes that count, where not all do.
+    the row. inner: size and strides of the axes within it. active: lanes that count, where not all do. vectors: machine
+    vectors that one of these lanes' values takes.
     """
 
     views: tuple[View, ...]
@@ -62,6 +74,7 @@ class Row:
     lane: Strides | None = None
     offset: Strides = ()
     active: int | None = None
+    vectors: int = 1
 
     # -- reducing ----------------------------------------------------------------------------------------------------
 
@@ -69,28 +82,26 @@ class Row:
         """Statements that reduce element(the views' values) over the row, and the result: one number, or one a lane."""
         width = self.lanes
         vectors, left = self._cut()
-        total, rest = Register("total", dtype, width), Register("rest", dtype)
+        total = Register("total", dtype, width)
         slower = self._slower()
         body: list[Statement] = []
-        for first, count, blocks in _blocks(vectors):
+        for first, count, blocks in _blocks(vectors, self._at_once):
             body += self._block(fold, element, total, slower, first, count, blocks)
-        found: Value = Apply(f"across_{fold.name}", (total,)) if self.lane is None and width > 1 else total
-        start: list[Statement] = [Set(total, Const(fold.first, dtype, width))]
         if left:
-            tail = Var("t", left)
-            value = element(self._loads((*slower, (tail, self._strides)), vectors * width, 1))
-            body.append(For(tail, (Set(rest, Apply(fold.name, (rest, value))),)))
-            start.append(Set(rest, Const(fold.first, dtype)))
-            found = Apply(fold.name, (found, rest))
+            neutral = fold.start(dtype, width)
+            value = element(self._loads(slower, vectors * width, width, left))
+            inside = Apply("lt", (Position(Affine(), width, 1), Const(left, "i64", width)), BOOLEAN)
+            body.append(Set(total, Apply(fold.name, (total, Apply("select", (inside, value, neutral))))))
+        found: Value = Apply(f"across_{fold.name}", (total,)) if self.lane is None and width > 1 else total
         result = Register("result", dtype, 1 if self.lane is None else width)
-        return [*start, *_nested(slower, body), Set(result, found)], result
+        return [Set(total, fold.start(dtype, width)), *_nested(slower, body), Set(result, found)], result
 
     def _block(
         self, fold: Fold, element: Element, total: Register, slower: Loops, first: int, count: int, blocks: int
     ) -> list[Statement]:
         """From vector `first` of the innermost axis on `blocks` times `count` vectors, each time reduced by themselves,
         then into `total`."""
-        together = _AT_ONCE if count % _AT_ONCE == 0 else 1
+        together = self._at_once if count % self._at_once == 0 else 1
         step = self.lanes if self.lane is None else 1
         parts = [Register(f"part{u}", total.dtype, total.width) for u in range(together)]
         around = (Var("block", blocks), tuple(stride * step * count for stride in self._strides))
@@ -103,7 +114,7 @@ class Row:
         joined: Value = parts[0]
         for part in parts[1:]:
             joined = Apply(fold.name, (joined, part))
-        start = [Set(part, Const(fold.first, total.dtype, total.width)) for part in parts]
+        start = [Set(part, fold.start(total.dtype, total.width)) for part in parts]
         block: list[Statement] = [*start, For(loop[0], tuple(body)), Set(total, Apply(fold.name, (total, joined)))]
         return _nested([around], block)
 
@@ -114,13 +125,23 @@ class Row:
         vectors, left = self._cut()
         slower = self._slower()
         body: list[Statement] = []
-        for name, count, at, width in (("v", vectors, 0, self.lanes), ("t", left, vectors * self.lanes, 1)):
-            if count:
-                step = width if self.lane is None else 1
-                loop = (Var(name, count), tuple(stride * step for stride in self._strides))
-                value = element(self._loads((*slower, loop), at, width))
-                body.append(For(loop[0], (self._store(out, (*slower, loop), at, value),)))
+        step = self.lanes if self.lane is None else 1
+        if vectors:
+            loop = (Var("v", vectors), tuple(stride * step for stride in self._strides))
+            value = element(self._loads((*slower, loop), 0, self.lanes))
+            body.append(For(loop[0], (self._store(out, (*slower, loop), 0, value),)))
+        if left:
+            at = vectors * self.lanes
+            value = element(self._loads(slower, at, self.lanes, left))
+            body.append(self._store(out, slower, at, value, left))
         return _nested(slower, body)
+
+    def scan(self, out: int, running: Register, step: Element) -> list[Statement]:
+        """Statements that set `running` to step(the views' values) all along the row, and store it to view `out`."""
+        loop = (Var("v", self.inner[-1][0]), self._strides)
+        loops = (*self._slower(), loop)
+        body = [Set(running, step(self._loads(loops, 0, self.lanes))), self._store(out, loops, 0, running)]
+        return _nested(loops, body)
 
     def number(self, view: int, width: int) -> Value:
         """The row's number (or the rows' numbers) in a view that has stride 0 along the row."""
@@ -133,16 +154,21 @@ class Row:
         """The row's one number (or numbers) to view number `out`."""
         return self._store(out, (), 0, value)
 
-    def _store(self, out: int, around: Loops, at: int, value: Value) -> Statement:
+    def _store(self, out: int, around: Loops, at: int, value: Value, active: int | None = None) -> Statement:
         if self.views[out].is_bool:
             value = Apply("cast", (value,), "u8")
-        return Store(self.views[out].buffer, self._index(out, around, at), value, self._active(value.width))
+        return Store(self.views[out].buffer, self._index(out, around, at), value, active or self._active(value.width))
 
     # -- where things are --------------------------------------------------------------------------------------------
 
     @property
     def _strides(self) -> Strides:
         return self.inner[-1][1]
+
+    @property
+    def _at_once(self) -> int:
+        """Elements (or vectors of them) reduced side by side, so that an addition need not wait for the one before."""
+        return max(1, _AT_ONCE // self.vectors) if self.lane is not None else _AT_ONCE // 2
 
     def _cut(self) -> tuple[int, int]:
         """Steps along the innermost axis, and elements that are left over."""
@@ -152,8 +178,8 @@ class Row:
     def _slower(self) -> Loops:
         return tuple((Var(f"r{n}", size), strides) for n, (size, strides) in enumerate(self.inner[:-1]))
 
-    def _loads(self, around: Loops, at: int, width: int) -> list[Value]:
-        """The value of each view, `at` elements further along the innermost axis."""
+    def _loads(self, around: Loops, at: int, width: int, active: int | None = None) -> list[Value]:
+        """The value of each view, `at` elements further along the innermost axis, where `active` are left if given."""
         lanes = self._strides if self.lane is None else self.lane
         found: list[Value] = []
         for number, view in enumerate(self.views):
@@ -161,7 +187,7 @@ class Row:
             if width > 1 and lanes[number] == 0:
                 value: Value = Splat(Load(view.buffer, index), width)
             else:
-                value = Load(view.buffer, index, width, self._active(width))
+                value = Load(view.buffer, index, width, active or self._active(width))
             found.append(Apply("ne", (value, Const(0, "u8", width)), BOOLEAN) if view.is_bool else value)
         return [*found, self._position(around, at, width)]
 
@@ -181,51 +207,110 @@ class Row:
 
 
 def row_kernels(
-    name: str, views: Sequence[View], reduced: Iterable[int], make: Callable[[Row], list[Statement]]
+    name: str,
+    views: Sequence[View],
+    reduced: Iterable[int],
+    make: Callable[[Row], list[Statement]],
+    *,
+    vectors: int = 1,
+    in_turn: bool = False,
 ) -> list[Kernel]:
-    """The kernels that run `make`'s statements for every row of `views`, whose first is read (or written) in full."""
+    """The kernels that run `make`'s statements for every row of `views`, whose first is read (or written) in full.
+
+    vectors: where lanes are rows, how many machine vectors of them `make` should get at once; more keep more of memory
+    busy as long as there are registers for them. in_turn: a row's elements come one after the other, in their order.
+    """
     inside = set(reduced)
     kept = merged_axes(views, [axis for axis in range(len(views[0].shape)) if axis not in inside])
     inner = tuple(merged_axes(views, inside)) or ((1, (0,) * len(views)),)
     lanes = VECTOR // max(ELEMENTS[view.dtype] for view in views)
-    none = (0,) * len(views)
-    buffers = tuple(dict.fromkeys(view.buffer for view in views))
-
-    def kernel(row: Row) -> Kernel:
-        (chunk, _), *loops = row.outer
-        body = make(row)
-        return Kernel(name, buffers, chunk, tuple(_nested(loops, body)))
-
     size, strides = inner[-1]
-    if strides[0] == 1 and size >= lanes and _are_vectors(strides):
-        return [kernel(Row(tuple(views), _outer(kept, len(views), inner), inner, lanes, None, none))]
-    if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]):
-        count, lane = kept[-1]
-        vectors, left = divmod(count, lanes)
-        found = []
-        if vectors:
-            outer = _outer([*kept[:-1], (vectors, tuple(stride * lanes for stride in lane))], len(views), inner)
-            found.append(kernel(Row(tuple(views), outer, inner, lanes, lane, none)))
-        if left:
-            offset = tuple(stride * vectors * lanes for stride in lane)
-            outer = _outer(kept[:-1], len(views), inner)
-            found.append(kernel(Row(tuple(views), outer, inner, lanes, lane, offset, left)))
-        return found
-    return [kernel(Row(tuple(views), _outer(kept, len(views), inner), inner, 1, None, none))]
+    if strides[0] == 1 and 2 * size > lanes > 1 and _are_vectors(strides) and not in_turn:
+        return _kernels(name, views, kept, inner, [_Lanes(lanes, 1, 1)], make)
+    if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]) and lanes > 1:
+        return _kernels(name, views, kept[:-1], inner, _columns(*kept[-1], lanes, vectors), make)
+    return _kernels(name, views, kept, inner, [_Lanes(1, 1, 1)], make)
+
+
+@dataclass(frozen=True)
+class _Lanes:
+    """Values of `lanes` elements, each `vectors` machine vectors, of a row; or where `lane` is given of `times` groups
+    of neighbouring rows from row `first` on, of which `active` count if not all do."""
+
+    lanes: int
+    vectors: int
+    times: int
+    first: int = 0
+    lane: Strides | None = None
+    active: int | None = None
+
+
+def _columns(count: int, lane: Strides, lanes: int, vectors: int) -> list[_Lanes]:
+    """`count` neighbouring rows in groups as wide as can be, of whole vectors but for the last."""
+    found, first = [], 0
+    while vectors and first < count:
+        times = (count - first) // (lanes * vectors)
+        if times:
+            found.append(_Lanes(lanes * vectors, vectors, times, first, lane))
+            first += times * lanes * vectors
+        vectors //= 2
+    return [*found, _Lanes(lanes, 1, 1, first, lane, count - first)] if first < count else found
+
+
+def _kernels(
+    name: str,
+    views: Sequence[View],
+    kept: Sequence[tuple[int, Strides]],
+    inner: Sequence[tuple[int, Strides]],
+    groups: Sequence[_Lanes],
+    make: Callable[[Row], list[Statement]],
+) -> list[Kernel]:
+    """One kernel for all groups, its chunks along an axis of `kept`; or where the groups are what most there is of,
+    chunks of groups."""
+    buffers = tuple(dict.fromkeys(view.buffer for view in views))
+    below = math.prod(size for size, _ in inner)
+    most = max(groups, key=lambda group: group.times)
+    widest = max((size for size, _ in kept), default=1)
+    by_group = most.times > widest and below * most.times * most.lanes * math.prod(n for n, _ in kept) > 2 * GRAIN
+    apart = [group for group in groups if by_group and group.times > 1]
+    together = [group for group in groups if group not in apart]
+    found = []
+    for group in apart:
+        along = tuple(stride * group.lanes for stride in group.lane or ())
+        outer = _outer([(group.times, along), *kept], len(views), below * group.lanes, 0)
+        body = make(_row(views, inner, group, outer))
+        found.append(Kernel(name, buffers, outer[0][0], tuple(_nested(outer[1:], body))))
+    if together:
+        outer = _outer(kept, len(views), below * sum(group.lanes * group.times for group in together))
+        body = []
+        for group in together:
+            along = tuple(stride * group.lanes for stride in group.lane or (0,) * len(views))
+            loop = (Var("group", group.times), along)
+            body += _nested([*outer[1:], loop], make(_row(views, inner, group, (*outer, loop))))
+        found.append(Kernel(name, buffers, outer[0][0], tuple(body)))
+    return found
+
+
+def _row(views: Sequence[View], inner: Sequence[tuple[int, Strides]], group: _Lanes, outer: Loops) -> Row:
+    offset = tuple(stride * group.first for stride in group.lane or (0,) * len(views))
+    return Row(tuple(views), outer, tuple(inner), group.lanes, group.lane, offset, group.active, group.vectors)
 
 
 def _are_vectors(strides: Strides) -> bool:
     return all(stride in (0, 1) for stride in strides)
 
 
-def _outer(kept: Sequence[tuple[int, Strides]], views: int, inner: Sequence[tuple[int, Strides]]) -> Loops:
-    """The loops over rows, the chunk's first."""
+def _outer(kept: Sequence[tuple[int, Strides]], views: int, below: int, chunked: int | None = None) -> Loops:
+    """The loops over rows of `below` elements, the chunk's first: the slowest axis, or the longest where that is short;
+    or number `chunked`."""
     if not kept:
         return ((Var("chunk", 1), (0,) * views),)
-    (size, strides), *others = kept
-    below = math.prod(count for count, _ in (*others, *inner))
+    if chunked is None:
+        chunked = 0 if kept[0][0] >= _CHUNKS else max(range(len(kept)), key=lambda n: kept[n][0])
+    others = [axis for n, axis in enumerate(kept) if n != chunked]
+    size, strides = kept[chunked]
     loops = [(Var(f"k{n}", count), along) for n, (count, along) in enumerate(others)]
-    return (*divided(size, strides, below), *loops)
+    return (*divided(size, strides, below * math.prod(count for count, _ in others)), *loops)
 
 
 def _nested(loops: Sequence[tuple[Var, Strides]], body: list[Statement]) -> list[Statement]:
@@ -234,10 +319,10 @@ def _nested(loops: Sequence[tuple[Var, Strides]], body: list[Statement]) -> list
     return body
 
 
-def _blocks(vectors: int) -> list[tuple[int, int, int]]:
-    """(first, count, times): blocks of _BLOCK groups of _AT_ONCE vectors, what is left in groups, then single ones."""
-    whole, left = divmod(vectors, _BLOCK * _AT_ONCE)
-    grouped = left // _AT_ONCE * _AT_ONCE
+def _blocks(vectors: int, at_once: int) -> list[tuple[int, int, int]]:
+    """(first, count, times): blocks of _BLOCK groups of `at_once` vectors, what is left in groups, then single ones."""
+    whole, left = divmod(vectors, _BLOCK * at_once)
+    grouped = left // at_once * at_once
     first = vectors - left
-    found = [(0, _BLOCK * _AT_ONCE, whole), (first, grouped, 1), (first + grouped, left - grouped, 1)]
+    found = [(0, _BLOCK * at_once, whole), (first, grouped, 1), (first + grouped, left - grouped, 1)]
     return [(first, count, times) for first, count, times in found if count and times]

@@ -29,7 +29,7 @@ def native(op: Op, out: np.ndarray, inputs: Sequence[np.ndarray], threads: int =
     """Fill `out` by the native kernel of `op`, which must have one."""
     types = Maker().scratch_types(op, [out, *inputs])
     assert types is not None, f"{op.name} has no native kernel for these arrays"
-    work = tuple(np.full(t.static_shape, 255, t.dtype) for t in types)
+    work = tuple(np.full(t.static_shape, 99, t.dtype) for t in types)
     (kernel,) = NativeBackend(threads).kernels([Bound(op, out, tuple(inputs), work)])
     assert kernel is not None, f"{op.name} has no native kernel for these arrays"
     kernel()

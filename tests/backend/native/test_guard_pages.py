@@ -48,9 +48,13 @@ for behind in (False, True):
                 out = filled((7, n)[axis : axis + 1], behind, dtype)
                 native(shaping.Sum((axis,), False), out, [x])
                 native(reductions.Softmax(axis), y, [x])
+                native(reductions.Cumsum(axis, True), y, [x])
+                native(reductions.ArgMax(axis, False), filled(out.shape, behind, "int64"), [x])
             labels = filled((n,), behind, "int64")
             native(SoftmaxCrossEntropy(-100, 0.1), filled((n,), behind, dtype), [x, labels])
             native(SoftmaxMinusTarget(-100, 0.0), y, [x, labels])
+            long = filled((4099, n), behind, dtype)  # is reduced in blocks, the last of which is short
+            native(reductions.Var((0,), False, 1), filled((n,), behind, dtype), [long])
             for m, k in ((1, 3), (7, 16), (9, 19)):
                 a, b = filled((m, k), behind, dtype), filled((k, n), behind, dtype)
                 out = filled((m, n), behind, dtype)
