@@ -104,7 +104,7 @@ class FoldEdges(Op):
                     np.add(source, edge, out=source)
                 else:  # replicate: one row was copied to many
                     for row in edge:
-                        np.add(source[0], row, out=source[0])
+                        np.add(source, row, out=source)
         np.copyto(out, total[_inside(self.pairs, total)])
 
 

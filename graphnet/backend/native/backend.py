@@ -15,6 +15,7 @@ import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
 from graphnet.backend.native.convolution import borders, direct, inside, padding
+from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import Buffer, show
@@ -298,6 +299,9 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return direct(op, out, inputs)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
+    moved = copies(op, out, inputs)
+    if moved is not None:
+        return moved
     if isinstance(op, MaxPooling):
         return pooling(op, out, inputs)
     return reduction(op, out, inputs, scratch)

@@ -15,6 +15,7 @@ from graphnet.backend.native.loops import (
     Position,
     Register,
     Set,
+    Shuffle,
     Splat,
     Statement,
     Store,
@@ -110,6 +111,8 @@ class _Text:
             return f"const {bits} {value.dtype} {value.width}"
         if isinstance(value, Splat):
             return f"splat {self.known[value.value]} {value.width}"
+        if isinstance(value, Shuffle):
+            return f"shuffle {self.known[value.first]} {self.known[value.second]} {value.lanes}"
         if isinstance(value, Position):
             return f"position {self.index(value.index)} {value.width} {value.step}"
         raise TypeError(f"no canonical text for the value {value!r}")

@@ -21,6 +21,7 @@ from graphnet.backend.native.loops import (
     Position,
     Register,
     Set,
+    Shuffle,
     Splat,
     Statement,
     Store,
@@ -139,11 +140,13 @@ class _Function:
             return self.values[value]
         return constant(value) if isinstance(value, Const) else self.known[value]
 
-    def made(self, value: Load | Position | Splat | Apply) -> str:
+    def made(self, value: Load | Position | Splat | Apply | Shuffle) -> str:
         if isinstance(value, Load):
             return self.load(value)
         if isinstance(value, Position):
             return self.position(value)
+        if isinstance(value, Shuffle):
+            return self.shuffle(value)
         return self.splat(value) if isinstance(value, Splat) else self.apply(value)
 
     def position(self, position: Position) -> str:
@@ -171,6 +174,12 @@ class _Function:
         if splat.width == 1:
             return scalar
         return self.spread(scalar, kind, splat.width)
+
+    def shuffle(self, shuffle: Shuffle) -> str:
+        kind, width = vector(shuffle.dtype, shuffle.first.width), shuffle.width
+        lanes = ", ".join(f"i32 {lane}" for lane in shuffle.lanes)
+        first, second = self.name(shuffle.first), self.name(shuffle.second)
+        return self.assign(f"shufflevector {kind} {first}, {kind} {second}, <{width} x i32> <{lanes}>")
 
     def spread(self, scalar: str, kind: str, width: int) -> str:
         """A scalar in every lane."""

@@ -143,7 +143,24 @@ class Apply:
         object.__setattr__(self, "width", 1 if self.name.startswith("across_") else self.operands[0].width)
 
 
-Value: TypeAlias = "Register | Const | Load | Position | Splat | Apply"
+@dataclass(frozen=True, eq=False)
+class Shuffle:
+    """Lane i is lane lanes[i] of `first`, and from the width on of `second`: both of one width and dtype."""
+
+    first: Value
+    second: Value
+    lanes: tuple[int, ...]
+
+    @property
+    def dtype(self) -> str:
+        return self.first.dtype
+
+    @property
+    def width(self) -> int:
+        return len(self.lanes)
+
+
+Value: TypeAlias = "Register | Const | Load | Position | Splat | Apply | Shuffle"
 
 
 # -- statements ------------------------------------------------------------------------------------------------------
@@ -196,6 +213,8 @@ def parts(value: Value) -> tuple[Value, ...]:
     """What a value is made of."""
     if isinstance(value, Apply):
         return value.operands
+    if isinstance(value, Shuffle):
+        return (value.first, value.second)
     return (value.value,) if isinstance(value, Splat) else ()
 
 
@@ -270,7 +289,7 @@ def _shown(value: Value) -> tuple[list[str], str]:
         if made in texts:
             continue
         text = _value(made, [texts[part] for part in parts(made)])
-        named = uses[made] > 1 and isinstance(made, Apply | Splat)
+        named = uses[made] > 1 and isinstance(made, Apply | Splat | Shuffle)
         if made is not value and (named or len(text) > _LONGEST):
             lines.append(f"t{len(lines)} = {text}")
             text = f"t{len(lines) - 1}"
@@ -298,6 +317,8 @@ def _value(value: Value, operands: Sequence[str]) -> str:
         return f"{value.buffer.name}[{value.index}{_lanes(value.width, value.active)}]"
     if isinstance(value, Position):
         return f"({value.index}{f' + {value.step}*lane' if value.step and value.width > 1 else ''})"
+    if isinstance(value, Shuffle):
+        return f"shuffle({', '.join(operands)}, {list(value.lanes)})"
     name = "splat" if isinstance(value, Splat) else value.name
     return f"{name}({', '.join(operands)})"
 
