@@ -14,7 +14,7 @@ from operator import itemgetter
 import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
-from graphnet.backend.native.convolution import borders, direct, inside, padding
+from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
 from graphnet.backend.native.library import Code, compiled
@@ -23,7 +23,8 @@ from graphnet.backend.native.loops import Kernel as Loops
 from graphnet.backend.native.losses import label_loss
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Pass, Point, grouped
-from graphnet.backend.native.ops import Direct
+from graphnet.backend.native.ops import Direct, Panels
+from graphnet.backend.native.padding import borders, inside, padding
 from graphnet.backend.native.pool import available, pool
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.pooling import pooling
@@ -290,13 +291,14 @@ def _made(op: Op, views: Sequence[View]) -> Made | None:
 
 def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Loops] | None:
     if isinstance(op, Matmul):
-        return matmul(out, *inputs)
+        a, b = inputs
+        return matmul(out, a, b, scratch)
     if isinstance(op, LabelOp):
         return label_loss(op, out, *inputs)
     if op.elementwise or isinstance(op, Fused):
         return elementwise(op, out, inputs)
-    if isinstance(op, Direct):
-        return direct(op, out, inputs)
+    if isinstance(op, (Direct, Panels)):
+        return direct(op, out, inputs, scratch)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
     moved = copies(op, out, inputs)

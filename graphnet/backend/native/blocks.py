@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from graphnet.backend.native.elementwise import GRAIN, VECTOR
+from graphnet.backend.native.elementwise import GRAIN
 from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Value
 from graphnet.backend.native.rows import Element, Fold, Row, row_kernels
-from graphnet.backend.native.views import Scratch, View, merged_axes
+from graphnet.backend.native.views import VECTOR, Scratch, View, merged_axes
 
 _MOST_BLOCKS = 64
 _LEAST_ROWS = 8  # of a block, so that the blocks' results are little beside what was read

@@ -1,17 +1,19 @@
-"""Contractions: matrix products and convolutions as one register-tiled family of loops.
+"""Contractions: matrix products, convolutions and their gradients as one register-tiled family of loops.
 
-out[..., row, column] = sum over depth of left[..., row, depth] * right[depth, column]
+out[loops, row, column] = sum over depth of left[loops, row, depth] * right[loops, depth, column]
 
 A tile of rows times vectors of columns stays in registers while the depth is summed: each step of the sum loads the
 vectors of `right` once and multiplies them with one broadcast element of `left` a row. What differs between a matrix
 product, a convolution and its gradients is only the strides: see "Harnessing deep learning via a single building
-block", Georganas et al., 2019.
+block", Georganas et al., 2019. Tile shapes follow Goto and van de Geijn, "Anatomy of high-performance matrix
+multiplication", 2008: as many sums as the registers hold, so that a step has more arithmetic than loads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 from graphnet.backend.native.loops import (
     Affine,
@@ -25,66 +27,78 @@ from graphnet.backend.native.loops import (
     Splat,
     Statement,
     Store,
+    Value,
     Var,
     affine,
 )
 
 REGISTERS = 16
+LATENCY = 4  # cycles until the result of a multiply-add can be added to; two begin in each
+_PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
 
 
 @dataclass(frozen=True)
 class Operand:
-    """Elements of a buffer: `offset` plus, for each dimension by name, index times stride."""
+    """Elements of a buffer: `offset` plus, for each dimension by name, index times stride.
+
+    panel: from one panel of columns to the next, where that is not simply its columns. padded: there is memory behind
+    the last column, up to whole vectors, which may be read. tiled: for each index of the depth the rows of a tile lie
+    side by side, tile after tile; the strides are those of a matrix (rows, depth).
+    """
 
     buffer: Buffer
     strides: Mapping[str, int]
     offset: int = 0
+    panel: int | None = None
+    padded: bool = False
+    tiled: bool = False
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Registers of one tile: `rows` times `vectors` of `lanes` elements."""
-
-    rows: int
-    vectors: int
-    lanes: int
-
-    @property
-    def columns(self) -> int:
-        return self.vectors * self.lanes
+Finish = Callable[[Value, Sequence[Value]], Value]  # what is stored: of a sum, and of the operands beside it
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """Sizes by dimension; which of them are loops, the tiled row, the vectorized column, the summed depth.
+    """Sizes by dimension; which of them are loops, the rows, the vectorized column, the summed depth.
 
-    `out` and `right` have stride 1 along the columns, or any stride where a vector has one lane. adds: the result is
-    added to what `out` holds.
+    rows: several dimensions are one list of rows, written out. `out` and `right` have stride 1 along the columns, or
+    any stride where a vector has one lane. vectors: of a panel. adds: the result is added to what `out` holds.
     """
 
     sizes: Mapping[str, int]
     loops: tuple[str, ...]
-    row: str
+    rows: tuple[str, ...]
     column: str
     depth: tuple[str, ...]
     left: Operand
     right: Operand
     out: Operand
-    tile: Tile
+    vectors: int
+    lanes: int
     adds: bool = False
+    finish: Finish | None = None
+    beside: tuple[Operand, ...] = ()
 
     @property
     def dtype(self) -> str:
         return self.out.buffer.dtype
 
 
-def panels(columns: int, tile: Tile) -> list[tuple[int, int, int]]:
-    """(first column, columns, vectors) of each panel."""
-    found = []
-    for first in range(0, columns, tile.columns):
-        count = min(tile.columns, columns - first)
-        found.append((first, count, -(-count // tile.lanes)))
-    return found
+@dataclass(frozen=True)
+class Tiles:
+    """`count` tiles, `step` apart, of as many rows, each row by its index in the dimensions of rows."""
+
+    rows: tuple[Mapping[str, int], ...]
+    count: int = 1
+    step: tuple[str, int] = ("", 0)
+
+
+# -- the choice of tiles ---------------------------------------------------------------------------------------------
+
+
+def most_rows(vectors: int) -> int:
+    """The rows of a tile: the registers hold a sum for each row and vector, the vectors, and an element of `left`."""
+    return min((REGISTERS - vectors - 1) // vectors, 12)
 
 
 def row_tiles(rows: int, most: int) -> list[tuple[int, int, int]]:
@@ -95,116 +109,198 @@ def row_tiles(rows: int, most: int) -> list[tuple[int, int, int]]:
     return [*found, (larger * (small + 1), small, tiles - larger)]
 
 
+def panels(columns: int, vectors: int, lanes: int) -> list[tuple[int, int, int, int]]:
+    """(first column, columns, vectors, panels): the whole panels, then what is left."""
+    width = vectors * lanes
+    whole, rest = divmod(columns, width)
+    found = [(0, width, vectors, whole)] if whole else []
+    return [*found, (whole * width, rest, -(-rest // lanes), 1)] if rest else found
+
+
+def cycles(rows: int, columns: int, vectors: int, lanes: int) -> float:
+    """What one step of the depth costs for all tiles, in cycles: arithmetic, loads (two a cycle each) or latency."""
+    total = 0.0
+    for _, _, wide, times in panels(columns, vectors, lanes):
+        for _, tall, tiles in row_tiles(rows, most_rows(wide)):
+            total += times * tiles * max(tall * wide / 2, (tall + wide) / 2, LATENCY)
+    return total
+
+
+def best_vectors(rows: int, columns: int, lanes: int) -> int:
+    """How many vectors a panel should have."""
+    return min(_PANEL_VECTORS, key=lambda vectors: cycles(rows, columns, vectors, lanes))
+
+
+def tiles(c: Contraction, vectors: int) -> Iterator[Tiles]:
+    """The rows of `c` as tiles beside `vectors` vectors."""
+    if len(c.rows) == 1:
+        (name,) = c.rows
+        for first, tall, count in row_tiles(c.sizes[name], most_rows(vectors)):
+            yield Tiles(tuple({name: first + row} for row in range(tall)), count, (name, tall))
+        return
+    listed = [dict(zip(c.rows, index, strict=True)) for index in product(*(range(c.sizes[name]) for name in c.rows))]
+    for first, tall, count in row_tiles(len(listed), most_rows(vectors)):
+        for start in range(first, first + tall * count, tall):
+            yield Tiles(tuple(listed[start : start + tall]))
+
+
+# -- the loops -------------------------------------------------------------------------------------------------------
+
+
 def contraction(c: Contraction, variables: Mapping[str, Var]) -> list[Statement]:
-    """The loops of `c` within those of `variables`, which stand for some of c.loops."""
-    given = dict(variables)
-    inner = [name for name in c.loops if name not in given]
+    """The loops of `c` within those of `variables`, which stand for some of c.loops ("panel": for that of panels)."""
+    inner = [name for name in c.loops if name not in variables]
     loops = {name: Var(name, c.sizes[name]) for name in inner}
-    given.update(loops)
+    given = {**variables, **loops}
     body: list[Statement] = []
-    whole = [panel for panel in panels(c.sizes[c.column], c.tile) if panel[1] == c.tile.columns]
-    rest = [panel for panel in panels(c.sizes[c.column], c.tile) if panel[1] != c.tile.columns]
-    if whole:
-        panel = Var("panel", len(whole))
-        found = _panel(c, given, 0, c.tile.columns, c.tile.vectors, panel)
-        body.append(For(panel, _nested([loops[name] for name in inner], found)))
-    for first, count, vectors in rest:
-        found = _panel(c, given, first, count, vectors, None)
-        body += _nested([loops[name] for name in inner], found)
+    for first, columns, vectors, times in panels(c.sizes[c.column], c.vectors, c.lanes):
+        panel = variables.get("panel", Var("panel", times))
+        found: list[Statement] = []
+        for tile in tiles(c, vectors):
+            found += _tile(_Place(c, given, tile, Var("tile", tile.count), first, columns, vectors, panel))
+        nest = nested([loops[name] for name in inner], found)
+        body += nest if "panel" in variables else nested([panel], nest)
     return body
 
 
-def _nested(loops: Sequence[Var], body: Sequence[Statement]) -> tuple[Statement, ...]:
+def nested(loops: Sequence[Var], body: Sequence[Statement]) -> list[Statement]:
+    """`body` within loops over variables, the first the outermost."""
     for var in reversed(loops):
-        body = (For(var, tuple(body)),)
-    return tuple(body)
-
-
-def _panel(
-    c: Contraction,
-    given: Mapping[str, Var],
-    first: int,
-    columns: int,
-    vectors: int,
-    panel: Var | None,
-) -> list[Statement]:
-    """All rows against one panel of columns."""
-    body: list[Statement] = []
-    for start, rows, tiles in row_tiles(c.sizes[c.row], _rows_for(c.tile, vectors)):
-        tile = Var("tile", tiles)
-        shape = _Shape(c, given, start, rows, tile, first, columns, vectors, panel)
-        body.append(For(tile, tuple(_tile(shape))))
-    return body
-
-
-def _rows_for(tile: Tile, vectors: int) -> int:
-    """A narrower panel leaves registers for more rows."""
-    return tile.rows if vectors == tile.vectors else (REGISTERS - vectors - 1) // vectors
+        body = [For(var, tuple(body))]
+    return list(body)
 
 
 @dataclass(frozen=True)
-class _Shape:
+class _Place:
+    """Where a tile is, in terms of the loops around it."""
+
     c: Contraction
     given: Mapping[str, Var]
-    start: int
-    rows: int
-    tile: Var
+    tile: Tiles
+    number: Var
     first: int
     columns: int
     vectors: int
-    panel: Var | None
+    panel: Var
 
-    def left(self, row: int, depth: Mapping[str, Var]) -> Affine:
-        c, strides = self.c, self.c.left.strides
-        terms = {var: strides.get(name, 0) for name, var in {**self.given, **depth}.items()}
-        terms[self.tile] = self.rows * strides[c.row]
-        return affine(terms, c.left.offset + (self.start + row) * strides[c.row])
+    def at(self, operand: Operand, row: int, vector: int, depth: Mapping[str, Var] | None = None) -> Affine:
+        """The element of `operand` at a row, the first lane of a vector, and the depth's variables."""
+        c, strides = self.c, operand.strides
+        terms = {var: strides.get(name, 0) for name, var in self.given.items() if name != "panel"}
+        tall = len(self.tile.rows) if operand.tiled else 1
+        terms |= {var: tall * strides.get(name, 0) for name, var in (depth or {}).items()}
+        name, step = self.tile.step
+        terms[self.number] = step * strides.get(name, 0)
+        along = strides.get(c.column, 0)
+        width = c.vectors * c.lanes
+        panel = along * width if operand.panel is None else operand.panel
+        terms[self.panel] = panel if self.columns == width else 0
+        rows = sum(index * strides.get(name, 0) for name, index in self.tile.rows[0 if tall > 1 else row].items())
+        rows += row if tall > 1 else 0
+        return affine(terms, operand.offset + rows + self.first // width * panel + vector * c.lanes * along)
 
-    def right(self, vector: int, depth: Mapping[str, Var]) -> Affine:
-        c = self.c
-        terms = {var: c.right.strides.get(name, 0) for name, var in {**self.given, **depth}.items()}
-        stride = c.right.strides[c.column]
-        if self.panel is not None:
-            terms[self.panel] = c.tile.columns * stride
-        return affine(terms, c.right.offset + (self.first + vector * c.tile.lanes) * stride)
-
-    def out(self, row: int, vector: int) -> Affine:
-        c, strides = self.c, self.c.out.strides
-        terms = {var: strides.get(name, 0) for name, var in self.given.items()}
-        terms[self.tile] = self.rows * strides[c.row]
-        stride = strides[c.column]
-        if self.panel is not None:
-            terms[self.panel] = c.tile.columns * stride
-        column = self.first + vector * c.tile.lanes
-        return affine(terms, c.out.offset + (self.start + row) * strides[c.row] + column * stride)
+    def active(self, vector: int) -> int | None:
+        """How many lanes of a vector are columns; None where all are."""
+        active = min(self.c.lanes, self.columns - vector * self.c.lanes)
+        return None if active == self.c.lanes else active
 
 
-def _tile(shape: _Shape) -> list[Statement]:
-    c = shape.c
-    lanes, dtype = c.tile.lanes, c.dtype
-    sums = [[Register(f"s{i}_{j}", dtype, lanes) for j in range(shape.vectors)] for i in range(shape.rows)]
-    vectors = [Register(f"b{j}", dtype, lanes) for j in range(shape.vectors)]
+def _tile(place: _Place) -> list[Statement]:
+    c = place.c
+    lanes, dtype, rows = c.lanes, c.dtype, range(len(place.tile.rows))
+    sums = [[Register(f"s{i}_{j}", dtype, lanes) for j in range(place.vectors)] for i in rows]
+    vectors = [Register(f"b{j}", dtype, lanes) for j in range(place.vectors)]
     body: list[Statement] = []
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
-            held = Load(c.out.buffer, shape.out(i, j), lanes, _active(shape, j))
+            held = Load(c.out.buffer, place.at(c.out, i, j), lanes, place.active(j))
             body.append(Set(s, held if c.adds else Const(0.0, dtype, lanes)))
     depth = {name: Var(name, c.sizes[name]) for name in c.depth}
     step: list[Statement] = []
     for j, b in enumerate(vectors):
-        step.append(Set(b, Load(c.right.buffer, shape.right(j, depth), lanes, _active(shape, j))))
+        active = None if c.right.padded else place.active(j)
+        step.append(Set(b, Load(c.right.buffer, place.at(c.right, 0, j, depth), lanes, active)))
     for i, row in enumerate(sums):
         element = Register(f"a{i}", dtype, lanes)
-        step.append(Set(element, Splat(Load(c.left.buffer, shape.left(i, depth)), lanes)))
+        step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
         step += [Set(s, Apply("fma", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
-    body += _nested([depth[name] for name in c.depth], step)
+    body += nested([depth[name] for name in c.depth], step)
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
-            body.append(Store(c.out.buffer, shape.out(i, j), s, _active(shape, j)))
-    return body
+            body.append(Store(c.out.buffer, place.at(c.out, i, j), _finished(place, s, i, j), place.active(j)))
+    return nested([place.number], body)
 
 
-def _active(shape: _Shape, vector: int) -> int | None:
-    """How many lanes of a vector are columns; None where all are."""
-    active = min(shape.c.tile.lanes, shape.columns - vector * shape.c.tile.lanes)
-    return None if active == shape.c.tile.lanes else active
+def _finished(place: _Place, total: Register, row: int, vector: int) -> Value:
+    c = place.c
+    if c.finish is None:
+        return total
+    beside: list[Value] = []
+    for operand in c.beside:
+        index = place.at(operand, row, vector)
+        if operand.strides.get(c.column, 0) == 0 and c.lanes > 1:
+            beside.append(Splat(Load(operand.buffer, index), c.lanes))
+        else:
+            beside.append(Load(operand.buffer, index, c.lanes, place.active(vector)))
+    return c.finish(total, beside)
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+def split_columns(c: Contraction) -> list[tuple[Contraction, int]]:
+    """The same for the whole panels and for what is left, each with its number of panels."""
+    found = []
+    for first, columns, _, times in panels(c.sizes[c.column], c.vectors, c.lanes):
+
+        def moved(of: Operand, panel: int = first // (c.vectors * c.lanes)) -> Operand:
+            width = c.vectors * c.lanes
+            return replace(
+                of, offset=of.offset + panel * (of.strides.get(c.column, 0) * width if of.panel is None else of.panel)
+            )
+
+        part = replace(
+            c,
+            sizes={**c.sizes, c.column: columns * times},
+            right=moved(c.right),
+            out=moved(c.out),
+            beside=tuple(map(moved, c.beside)),
+        )
+        found.append((part, times))
+    return found
+
+
+def by_parts(c: Contraction, name: str, size: int) -> list[Contraction]:
+    """The same, with dimension `name` of the depth in blocks of `size`: the first one, the others, what is left.
+
+    So what a block reads of both operands is still near when other tiles read it again. `finish` comes with the last.
+    """
+    blocks, rest = divmod(c.sizes[name], size)
+    if blocks + bool(rest) < 2:
+        return [c]
+
+    def part(first: int, many: int, times: int, adds: bool, last: bool) -> Contraction:
+        def moved(of: Operand) -> Operand:
+            step = of.strides.get(name, 0)
+            return replace(of, strides={**of.strides, block: step * size}, offset=of.offset + first * size * step)
+
+        block = f"{name}_block"
+        return replace(
+            c,
+            sizes={**c.sizes, name: many, block: times},
+            loops=(block, *c.loops),
+            left=moved(c.left),
+            right=moved(c.right),
+            adds=adds,
+            finish=c.finish if last else None,
+        )
+
+    found = [(0, size, 1)]
+    if blocks > 1:
+        between = blocks - 1 if rest or c.finish is None else blocks - 2
+        found += [(1, size, between)] if between else []
+        if between < blocks - 1:
+            found.append((blocks - 1, size, 1))
+    if rest:
+        found.append((blocks, rest, 1))
+    return [part(*of, c.adds or number > 0, number == len(found) - 1) for number, of in enumerate(found)]

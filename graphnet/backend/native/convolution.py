@@ -1,214 +1,252 @@
-"""Direct convolutions with the batch innermost, and padding: vectors are images, whatever the number of channels."""
+"""Direct convolutions of images with channels innermost, (N, H, W, C): vectors are filters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
-import numpy as np
+from graphnet.backend.native import functions as f
+from graphnet.backend.native.contraction import Contraction, Operand, best_vectors, by_parts, contraction, nested
+from graphnet.backend.native.elementwise import pointwise
+from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Statement, Store, Value, Var, affine
+from graphnet.backend.native.ops import Direct, DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
+from graphnet.backend.native.tiling import Images, images
+from graphnet.backend.native.views import VECTOR, Scratch, View
+from graphnet.graph.node import Op
 
-from graphnet.backend.native.contraction import Contraction, Operand, Tile, contraction, row_tiles
-from graphnet.backend.native.elementwise import VECTOR, pointwise
-from graphnet.backend.native.loops import (
-    ELEMENTS,
-    Affine,
-    Apply,
-    Const,
-    For,
-    Kernel,
-    Load,
-    Register,
-    Set,
-    Statement,
-    Store,
-    Var,
-    affine,
-)
-from graphnet.backend.native.ops import Direct, DirectConvolution, DirectFilterGradient
-from graphnet.backend.native.views import View
-from graphnet.ops.slicing import Pad
-
-_ROWS, _COLUMNS = 4, 3
+_NEAR = 1 << 17  # bytes of a panel of weights that stay near while images pass by
+_BLOCK = 24 << 10  # bytes of both images that a block of a filter gradient reads
+_PARTS = 16  # of a batch, at most
+_PARTIAL = 1 << 20  # elements of all parts' sums
+_LEAST = 64  # places of such a block, so that its sums are worth loading and storing
+_LISTED = 40  # positions of the kernel times channels that are one list of rows
 
 
-def direct(op: Direct, out: View, inputs: Sequence[View]) -> list[Kernel] | None:
-    """Kernels of a direct convolution or filter gradient; None where the batch is not innermost."""
+def direct(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel] | None:
+    """Kernels of `Panels`, a direct convolution or a gradient of one; None for other ops, and for other layouts."""
+    if isinstance(op, Panels):
+        return _panels(op, out, *inputs)
+    if not isinstance(op, Direct) or out.dtype not in ("f32", "f64"):
+        return None
+    x, other = inputs
     if isinstance(op, DirectConvolution):
-        x, w = inputs
-        return [_forward(op, out, x, w)] if x.strides[3] == 1 and out.strides[3] == 1 else None
-    if isinstance(op, DirectFilterGradient):
-        x, dy = inputs
-        return _filter_gradient(op, out, x, dy) if x.strides[3] == 1 and dy.strides[3] == 1 else None
+        return _forward(op, out, x, other)
+    if isinstance(op, DirectInputGradient):
+        return _input_gradient(op, out, x, other)
+    if isinstance(op, DirectFilterGradient) and (other.strides[3] == 1 or other.shape[3] == 1):
+        return _filter_gradient(op, out, x, other, scratch)
     return None
 
 
-def _forward(op: DirectConvolution, out: View, x: View, w: View) -> Kernel:
-    """A chunk is a row of the result: out[o, h, w, n] is the tile's row, two loops, and the vectors."""
-    names = ("o", "h", "w", "n")
-    chunk = Var("h", out.shape[1])
-    c = Contraction(
-        sizes={**dict(zip(names, out.shape, strict=True)), **dict(zip(("c", "i", "j"), w.shape[1:], strict=True))},
-        loops=("h", "w"),
-        row="o",
-        column="n",
-        depth=("c", "i", "j"),
-        left=Operand(w.buffer, dict(zip(("o", "c", "i", "j"), w.strides, strict=True)), w.offset),
-        right=Operand(
-            x.buffer,
-            {
-                "c": x.strides[0],
-                "h": x.strides[1] * op.stride[0],
-                "w": x.strides[2] * op.stride[1],
-                "i": x.strides[1] * op.dilation[0],
-                "j": x.strides[2] * op.dilation[1],
-                "n": 1,
-            },
-            x.offset,
-        ),
-        out=Operand(out.buffer, dict(zip(names, out.strides, strict=True)), out.offset),
-        tile=Tile(6, 2, VECTOR // ELEMENTS[out.dtype]),
-    )
-    buffers = tuple(dict.fromkeys((out.buffer, x.buffer, w.buffer)))
-    return Kernel(op.name, buffers, chunk, tuple(contraction(c, {"h": chunk})))
-
-
-def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View) -> list[Kernel]:
-    """A chunk is the kernel's part of one input channel, or one row of it where there is one channel only."""
-    channels, rows = out.shape[1], out.shape[2]
-    chunk, other = Var("c", channels), Var("i", rows)
-    over = (chunk, other) if channels > 1 else (other, chunk)
-    body: list[Statement] = []
-    for first, count, tiles in row_tiles(out.shape[0], _ROWS):
-        for column, columns, repeated in row_tiles(out.shape[3], _COLUMNS):
-            across, along = (Var("o", tiles), count, first), (Var("j", repeated), columns, column)
-            tile = _Taps(op, out, x, dy, (chunk, other), across, along)
-            body.append(For(tile.o[0], (For(tile.j[0], tuple(tile.statements())),)))
-    buffers = tuple(dict.fromkeys((out.buffer, x.buffer, dy.buffer)))
-    return [Kernel(op.name, buffers, over[0], (For(over[1], tuple(body)),))]
-
-
-class _Taps:
-    """A tile of the filter gradient: some output channels times some neighbouring positions of the kernel."""
-
-    def __init__(
-        self,
-        op: DirectFilterGradient,
-        out: View,
-        x: View,
-        dy: View,
-        place: tuple[Var, Var],
-        o: tuple[Var, int, int],
-        j: tuple[Var, int, int],
-    ) -> None:
-        self.op, self.out, self.x, self.dy = op, out, x, dy
-        self.c, self.i = place
-        self.o, self.j = o, j  # variable, how many at once, the first
-        self.lanes = VECTOR // ELEMENTS[out.dtype]
-
-    def statements(self) -> list[Statement]:
-        """The sums over all rows: each row's lanes are added by themselves, which keeps long sums exact."""
-        dtype, lanes = self.out.dtype, self.lanes
-        sums = [[Register(f"s{a}_{b}", dtype, lanes) for b in range(self.j[1])] for a in range(self.o[1])]
-        totals = [[Register(f"t{a}_{b}", dtype) for b in range(self.j[1])] for a in range(self.o[1])]
-        h, w = Var("h", self.dy.shape[1]), Var("w", self.dy.shape[2])
-        vectors, left = divmod(self.dy.shape[3], lanes)
-        step: list[Statement] = []
-        if vectors:
-            n = Var("n", vectors)
-            step.append(For(n, tuple(self._step(sums, (h, w, n), 0, None))))
-        if left:
-            step += self._step(sums, (h, w, None), vectors * lanes, left)
-        row: list[Statement] = [Set(s, Const(0.0, dtype, lanes)) for line in sums for s in line]
-        row.append(For(w, tuple(step)))
-        for line, kept in zip(sums, totals, strict=True):
-            for s, t in zip(line, kept, strict=True):
-                row.append(Set(t, Apply("add", (t, Apply("across_add", (s,)) if lanes > 1 else s))))
-        start = [Set(t, Const(0.0, dtype)) for line in totals for t in line]
-        stores = [
-            Store(self.out.buffer, self._out(a, b), total)
-            for a, line in enumerate(totals)
-            for b, total in enumerate(line)
-        ]
-        return [*start, For(h, tuple(row)), *stores]
-
-    def _step(
-        self, sums: list[list[Register]], at: tuple[Var, Var, Var | None], start: int, active: int | None
-    ) -> list[Statement]:
-        dtype, lanes = self.out.dtype, self.lanes
-        seen = [Register(f"x{b}", dtype, lanes) for b in range(self.j[1])]
-        body: list[Statement] = [
-            Set(value, Load(self.x.buffer, self._x(b, at, start), lanes, active)) for b, value in enumerate(seen)
-        ]
-        for a, line in enumerate(sums):
-            given = Register(f"d{a}", dtype, lanes)
-            body.append(Set(given, Load(self.dy.buffer, self._dy(a, at, start), lanes, active)))
-            body += [Set(s, Apply("fma", (given, value, s))) for s, value in zip(line, seen, strict=True)]
-        return body
-
-    def _x(self, b: int, at: tuple[Var, Var, Var | None], start: int) -> Affine:
-        c, row, column, _ = self.x.strides
-        (down, right), (tall, wide) = self.op.stride, self.op.dilation
-        var, count, first = self.j
-        terms = {self.c: c, self.i: row * tall, var: column * wide * count, at[0]: row * down, at[1]: column * right}
-        if at[2] is not None:
-            terms[at[2]] = self.lanes
-        return affine(terms, self.x.offset + (first + b) * column * wide + start)
-
-    def _dy(self, a: int, at: tuple[Var, Var, Var | None], start: int) -> Affine:
-        o, row, column, _ = self.dy.strides
-        var, count, first = self.o
-        terms = {var: o * count, at[0]: row, at[1]: column}
-        if at[2] is not None:
-            terms[at[2]] = self.lanes
-        return affine(terms, self.dy.offset + (first + a) * o + start)
-
-    def _out(self, a: int, b: int) -> Affine:
-        o, c, i, j = self.out.strides
-        terms = {self.c: c, self.i: i, self.o[0]: o * self.o[1], self.j[0]: j * self.j[1]}
-        return affine(terms, self.out.offset + (self.o[2] + a) * o + (self.j[2] + b) * j)
-
-
-def padding(op: Pad, out: View, x: View) -> list[Kernel]:
-    """The value only around x where x's elements lie side by side, else everywhere; then x."""
-    starts = [int(start) for start in op.starts]  # type: ignore[arg-type]  # sizes are numbers by now
-    offset = out.offset + sum(start * stride for start, stride in zip(starts, out.strides, strict=True))
-    steps = zip(x.shape, out.strides, op.steps, strict=True)
-    strides = tuple(0 if size == 1 else stride * step for size, stride, step in steps)
-    inner = replace(out, offset=offset, shape=x.shape, strides=strides)
-    return [*borders(op, out, x.shape), *(pointwise(op.name, [inner], [x], lambda values: [values[0]]) or [])]
-
-
-def borders(op: Pad, out: View, shape: Sequence[int]) -> list[Kernel]:
-    """The value around elements of `shape` where these lie side by side, else everywhere."""
-    if any(step != 1 for step in op.steps):
-        return _filled(op, out)
+def _panels(op: Panels, out: View, x: View) -> list[Kernel]:
+    """Each panel's copy, and zeros where the last one has no columns."""
+    *rest, n = x.shape
     kernels: list[Kernel] = []
-    starts = [int(start) for start in op.starts]  # type: ignore[arg-type]
-    edges = list(zip(starts, shape, out.shape, strict=True))
-    for axis, (first, size, whole) in enumerate(edges):
-        # Earlier axes run over x's part only: their borders are filled already.
-        inside = [(start, start + count) for start, count, _ in edges[:axis]]
-        around = [(0, count) for *_, count in edges[axis + 1 :]]
-        for low, high in ((0, first), (first + size, whole)):
-            if high > low:
-                kernels += _filled(op, _box(out, [*inside, (low, high), *around]))
+    whole, left = divmod(n, op.width)
+    for first, count, width in ((0, whole, op.width), (whole, 1 if left else 0, left)):
+        if count:
+            source = View(
+                x.buffer,
+                x.offset + first * op.width * x.strides[-1],
+                (count, *rest, width),
+                (op.width * x.strides[-1], *x.strides),
+            )
+            target = replace(out, offset=out.offset + first * out.strides[0], shape=source.shape, strides=out.strides)
+            kernels += pointwise(op.name, [target], [source], lambda values: [values[0]]) or []
+    if left:
+        end = out.offset + whole * out.strides[0] + left * out.strides[-1]
+        empty = replace(out, offset=end, shape=(1, *rest, op.width - left))
+        kernels += pointwise(op.name, [empty], [], lambda values: [f.const(values[0], 0)]) or []
     return kernels
 
 
-def inside(op: Pad, out: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Where in `out` the elements of x go."""
-    cuts = [
-        slice(int(start), int(start) + (size - 1) * step + 1, step)  # type: ignore[arg-type]
-        for start, step, size in zip(op.starts, op.steps, x.shape, strict=True)
-    ]
-    return out[tuple(cuts)]
+def _depth(x: View, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """(sizes, strides in x) of the kernel's positions and the channels.
+
+    Columns and channels that lie side by side are one dimension.
+    """
+    rows, columns = kernel
+    channels = x.shape[3]
+    _, down, right, along = x.strides
+    sizes, strides = {"i": rows}, {"i": down * dilation[0]}
+    if channels == 1:
+        return {**sizes, "jc": columns}, {**strides, "jc": right * dilation[1]}
+    if columns == 1 or right * dilation[1] == channels * along:
+        return {**sizes, "jc": columns * channels}, {**strides, "jc": along}
+    return {**sizes, "j": columns, "c": channels}, {**strides, "j": right * dilation[1], "c": along}
 
 
-def _box(view: View, bounds: Sequence[tuple[int, int]]) -> View:
-    """Part of a view: from, and up to, an index along each axis."""
-    offset = view.offset + sum(low * stride for (low, _), stride in zip(bounds, view.strides, strict=True))
-    return replace(view, offset=offset, shape=tuple(high - low for low, high in bounds))
+def _weights(w: View, steps: tuple[int, int] = (1, 1), offset: int = 0) -> Operand:
+    """Panels as an operand whose dimensions "i", "j" take `steps` through the kernel."""
+    panel, down, right, channel, _ = w.strides
+    _, _, columns, channels, width = w.shape
+    down, right, channel = columns * channels * width, channels * width, width  # sizes of 1 have no stride of their own
+    strides = {"i": down * steps[0], "j": right * steps[1], "c": channel, "jc": channel, "o": 1}
+    return Operand(w.buffer, strides, w.offset + offset, panel=panel, padded=True)
 
 
-def _filled(op: Pad, view: View) -> list[Kernel]:
-    return pointwise(op.name, [view], [], lambda values: [Const(op.value, view.dtype, values[0].width)]) or []
+def _forward(op: DirectConvolution, out: View, x: View, w: View) -> list[Kernel]:
+    sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
+    (down, right), (n, row, column, _) = op.stride, x.strides
+    way = images(out.shape)
+    left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
+    return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4]), w))
+
+
+def _over(way: Images, depth: Mapping[str, int], left: Operand, right: Operand, out: View, width: int) -> Contraction:
+    """The contraction over `depth` for each of `out`'s places, with panels of `width` filters."""
+    lanes = VECTOR // ELEMENTS[out.dtype]
+    n, row, column, along = out.strides
+    return Contraction(
+        sizes={**way.sizes, **depth, "o": out.shape[3]},
+        loops=way.loops,
+        rows=way.rows,
+        column="o",
+        depth=tuple(depth),
+        left=left,
+        right=right,
+        out=Operand(out.buffer, way.strides(n, row, column) | {"o": along}, out.offset),
+        vectors=width // lanes,
+        lanes=lanes,
+    )
+
+
+def _near(c: Contraction, w: View) -> list[Contraction]:
+    """In parts whose panel of weights is small enough."""
+    along = "jc" if "jc" in c.sizes else "c"
+    channel = w.shape[4] * ELEMENTS[w.dtype] * (1 if along == "jc" else c.sizes["j"])
+    row = channel * c.sizes[along]
+    if c.sizes["i"] * row <= _NEAR:
+        return [c]
+    parts = by_parts(c, "i", max(1, _NEAR // row))
+    return [finer for part in parts for finer in by_parts(part, along, _NEAR // channel)] if row > _NEAR else parts
+
+
+def _input_gradient(op: DirectInputGradient, out: View, dy: View, w: View) -> list[Kernel]:
+    """A contraction for each class of places that the same positions of the kernel reach; 0 where none does."""
+    kernels: list[Kernel] = []
+    n, row, column, along = dy.strides
+    batch, down, right, channel = out.strides
+    for rows, columns in op.taps((w.shape[1], w.shape[2])):
+        shape = (out.shape[0], rows.places, columns.places, out.shape[3])
+        steps = (batch, down * op.stride[0], right * op.stride[1], channel)
+        offset = out.offset + rows.first * down + columns.first * right
+        places = replace(out, offset=offset, shape=shape, strides=_real(shape, steps))
+        if not rows.count or not columns.count:
+            kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
+            continue
+        way = images(shape)
+        first = (rows.offset + op.before[0]) * row + (columns.offset + op.before[1]) * column
+        depth = {"i": -rows.back * row, "j": -columns.back * column, "c": along}
+        left = Operand(dy.buffer, way.strides(n, row, column) | depth, dy.offset + first)
+        start = (rows.start * w.shape[2] + columns.start) * w.shape[3] * w.shape[4]
+        right_side = _weights(w, (rows.step, columns.step), start)
+        sizes = {"i": rows.count, "j": columns.count, "c": w.shape[3]}
+        kernels += way.kernels(op.name, _near(_over(way, sizes, left, right_side, places, w.shape[4]), w))
+    return kernels
+
+
+def _real(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    return tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
+
+
+# -- the filter gradient ---------------------------------------------------------------------------------------------
+
+
+def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scratch: Scratch) -> list[Kernel]:
+    """Sums over parts of the batch, these added, and the result turned to (O, C, kernel rows, kernel columns)."""
+    lanes = VECTOR // ELEMENTS[dy.dtype]
+    rows, columns, channels, filters = *op.kernel, x.shape[3], -(-dy.shape[3] // lanes) * lanes
+    parts = _parts(x.shape[0], rows * columns * channels * filters)
+    work = scratch.array(dy.dtype, (parts, rows, columns, channels, filters))
+    kernels = [_products(op, x, dy, work)]
+    size = rows * columns * channels * filters
+    sums = [View(work.buffer, work.offset + part * size, (size,), (1,)) for part in range(parts)]
+
+    def added(values: Sequence[Value]) -> list[Value]:
+        total = values[0]
+        for value in values[1:]:
+            total = f.add(total, value)
+        return [total]
+
+    if parts > 1:
+        kernels += pointwise(op.name, [sums[0]], sums, added) or []
+    strides = _real(out.shape, (1, filters, columns * channels * filters, channels * filters))
+    turned = View(work.buffer, work.offset, out.shape, strides)
+    return kernels + (pointwise(op.name, [out], [turned], lambda values: [values[0]]) or [])
+
+
+def _parts(batch: int, size: int) -> int:
+    """In how many equal parts, each with sums of its own, a batch is gone through."""
+    return max(
+        parts
+        for parts in range(1, min(batch, _PARTS) + 1)
+        if batch % parts == 0 and (parts == 1 or parts * size <= _PARTIAL)
+    )
+
+
+def _products(op: DirectFilterGradient, x: View, dy: View, work: View) -> Kernel:
+    """A chunk is a part of the batch or, where that is one, a row of the kernel."""
+    parts, kernel_rows, _, _, filters = work.shape
+    size = work.shape[2] * work.shape[3] * filters
+    sizes, along = _depth(x, op.kernel, op.dilation)
+    rows = tuple(sizes) if prod(sizes.values()) <= _LISTED else tuple(sizes)[-1:]
+    around = {name: Var(name, sizes[name]) for name in sizes if name not in rows}
+    part, n = Var("part", parts), Var("n", x.shape[0] // parts)
+    chunk = around["i"] if parts == 1 and "i" in around else part
+    left = Operand(x.buffer, along, x.offset)
+    place = {"i": size, "j": work.shape[3] * filters, "c": filters, "jc": filters, "part": kernel_rows * size, "o": 1}
+    lanes = VECTOR // ELEMENTS[dy.dtype]
+    body: list[Statement] = []
+    for first, tall, times in _blocks(dy, x):
+        (batch, row, column, _), (down, right), (b, h, w, _) = x.strides, op.stride, dy.strides
+        c = Contraction(
+            sizes={**sizes, "h": tall, "w": dy.shape[2], "o": dy.shape[3]},
+            loops=(),
+            rows=rows,
+            column="o",
+            depth=("h", "w"),
+            left=replace(
+                left,
+                strides={
+                    **along,
+                    "n": batch,
+                    "part": batch * n.extent,
+                    "block": row * down * tall,
+                    "h": row * down,
+                    "w": column * right,
+                },
+                offset=x.offset + first * row * down,
+            ),
+            right=Operand(
+                dy.buffer,
+                {"n": b, "part": b * n.extent, "block": h * tall, "h": h, "w": w, "o": 1},
+                dy.offset + first * h,
+            ),
+            out=Operand(work.buffer, place, work.offset),
+            vectors=best_vectors(prod(sizes[name] for name in rows), dy.shape[3], lanes),
+            lanes=lanes,
+            adds=True,
+        )
+        block = Var("block", times)
+        inside = [var for var in around.values() if var is not chunk]
+        body += nested([block, *inside], contraction(c, {"n": n, "part": part, "block": block, **around}))
+    around_chunk = [] if chunk is part else [part]
+    whole = Var("v", (kernel_rows if chunk is part else 1) * size // lanes)
+    at = affine(
+        {part: kernel_rows * size, chunk: place["i"] if chunk is not part else kernel_rows * size, whole: lanes},
+        work.offset,
+    )
+    zeros = For(whole, (Store(work.buffer, at, Const(0.0, dy.dtype, lanes)),))
+    buffers = tuple(dict.fromkeys((x.buffer, dy.buffer, work.buffer)))
+    return Kernel(op.name, buffers, chunk, tuple(nested(around_chunk, [zeros, For(n, tuple(body))])))
+
+
+def _blocks(dy: View, x: View) -> list[tuple[int, int, int]]:
+    """(first row, rows, blocks): rows of dy whose elements, and those of x behind them, stay near together."""
+    height, width = dy.shape[1:3]
+    row = ELEMENTS[dy.dtype] * (width * dy.shape[3] + x.shape[2] * x.shape[3] * x.shape[1] // height)
+    tall = min(height, max(1, _BLOCK // row, -(-_LEAST // width)))
+    times, rest = divmod(height, tall)
+    return [(0, tall, times), *([(times * tall, rest, 1)] if rest else [])]

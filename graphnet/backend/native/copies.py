@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from graphnet.backend.native.elementwise import VECTOR, divided, pointwise
+from graphnet.backend.native.elementwise import divided, pointwise
 from graphnet.backend.native.loops import (
     ELEMENTS,
     Apply,
@@ -24,7 +24,7 @@ from graphnet.backend.native.loops import (
     affine,
 )
 from graphnet.backend.native.transposition import transposition
-from graphnet.backend.native.views import View, merged_axes
+from graphnet.backend.native.views import VECTOR, View, merged_axes
 from graphnet.graph.node import Op
 from graphnet.ops.joining import Concatenate, FoldEdges, PadEdges
 from graphnet.ops.layout import DiagonalEmbed

@@ -24,13 +24,12 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import View, merged_axes
+from graphnet.backend.native.views import VECTOR, View, merged_axes
 from graphnet.graph.node import Op
 from graphnet.ops.fused import Fused
 
 Results: TypeAlias = "tuple[list[Statement], list[Value]]"
 
-VECTOR = 32  # bytes
 GRAIN = 8192  # elements of a chunk: enough that handing it to a thread costs little
 
 

@@ -1,35 +1,62 @@
-"""Matrix products as contractions."""
+"""Matrix products as contractions, with operands packed first where they lie badly.
+
+Packed is what a kernel reads again and again, but finds far apart: columns that are not neighbours, or so many lines of
+memory a power of two apart that the cache has no place for them (Goto and van de Geijn, 2008, pack always).
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
 
-from graphnet.backend.native.contraction import Contraction, Operand, Tile, contraction
+from graphnet.backend.native.contraction import (
+    Contraction,
+    Operand,
+    best_vectors,
+    by_parts,
+    contraction,
+    most_rows,
+    nested,
+    panels,
+    row_tiles,
+)
 from graphnet.backend.native.dots import dots
-from graphnet.backend.native.elementwise import VECTOR
-from graphnet.backend.native.loops import ELEMENTS, Kernel, Var
-from graphnet.backend.native.views import View
+from graphnet.backend.native.loops import ELEMENTS, Const, Kernel, Load, Statement, Store, Var, affine
+from graphnet.backend.native.views import VECTOR, Scratch, View
 
-_CHUNK = 1 << 21  # multiplications of a chunk, about
-_DEPTH = 64  # of a block, where one is needed
+_WORK = 1 << 18  # multiplications of a chunk, at least
+_CHUNKS = 8  # of a product, where there is work for as many
+_DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
+_ROWS = 24  # of the result: for fewer, packing the right operand does not pay
+_PANELS = 3  # of the result: for fewer, packing the left operand does not pay
+_DEEP = 256  # rows of the right operand: for more, a panel that is not packed leaves the first-level cache
+_REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
+_LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level cache holds
 
 
-def matmul(out: View, a: View, b: View) -> list[Kernel] | None:
-    """out = a @ b, one product a chunk where there are several; None for integers.
+def matmul(out: View, a: View, b: View, scratch: Scratch) -> list[Kernel] | None:
+    """out = a @ b; None for integers. Vectors run along the result's columns or, the product turned, along its rows.
 
-    Vectors run along the columns, or, the product turned around, along the rows, whichever are neighbours in memory;
-    where neither are, along the depth, and where that is none either, elements go one by one.
+    Where there are few rows and both operands lie along the depth, every element is a dot product of two rows.
     """
     if out.dtype not in ("f32", "f64"):
         return None
+    lanes = VECTOR // ELEMENTS[out.dtype]
     batch = out.shape[:-2]
     a, b = (view.broadcast((*batch, *view.shape[-2:])) for view in (a, b))
-    for left, right, result in ((a, b, out), (_turned(b), _turned(a), _turned(out))):
-        if _neighbours(result) and _neighbours(right):
-            return [_product(left, right, result, VECTOR // ELEMENTS[out.dtype])]
-    if not batch and a.strides[1] == 1 and b.strides[0] == 1:
-        return dots(out, a, b, VECTOR // ELEMENTS[out.dtype])
-    return [_product(a, b, out, 1)]
+    ways = [(a, b, out), (_turned(b), _turned(a), _turned(out))]
+    able = [_Product(*way, lanes) for way in ways if _neighbours(way[2])]
+    if not able:
+        able = [_Product(a, b, out, 1)]
+    product = min(able, key=lambda way: way.packing)
+    if batch:
+        return [product.kernel(scratch)]
+    if product.sizes[0] >= _ROWS:
+        return product.by_rows(scratch)
+    if a.strides[1] == 1 and b.strides[0] == 1 and a.shape[1] > 1 and not _neighbours(product.right):
+        return dots(out, a, b, lanes)
+    return product.by_columns(scratch)
 
 
 def _neighbours(view: View) -> bool:
@@ -43,69 +70,218 @@ def _turned(view: View) -> View:
     return View(view.buffer, view.offset, (*shape, n, m), (*strides, t, s))
 
 
-def _product(left: View, right: View, out: View, lanes: int) -> Kernel:
-    rows, columns = out.shape[-2:]
-    depth = left.shape[-1]
-    tile = Tile(6, 2, lanes) if lanes > 1 else Tile(3, 3, 1)
-    batch = [f"batch{axis}" for axis in range(len(out.shape) - 2)]
-    width = columns if batch else _width(rows, columns, depth, tile)
-    sizes = {**dict(zip(batch, out.shape, strict=False)), "block": columns // width}
-    variables = {name: Var(name, size) for name, size in sizes.items()}
-    chunk = variables[batch[0] if batch else "block"]
-
-    def operand(view: View, row: str, column: str) -> Operand:
-        strides = dict(zip((*batch, row, column), view.strides, strict=True))
-        if "column" in strides:
-            strides["column"] = strides["column"] or 1  # of a single column
-            strides["block"] = strides["column"] * width
-        return Operand(view.buffer, strides, view.offset)
-
-    whole = Contraction(
-        sizes={**sizes, "row": rows, "column": width, "depth": depth},
-        loops=(*batch, "block"),
-        row="row",
-        column="column",
-        depth=("depth",),
-        left=operand(left, "row", "depth"),
-        right=operand(right, "depth", "column"),
-        out=operand(out, "row", "column"),
-        tile=tile,
-    )
-    parts = _by_depth(whole) if left.strides[-1] != 1 and depth > _DEPTH else [whole]
-    body = [statement for part in parts for statement in contraction(part, {chunk.name: chunk})]
-    return Kernel("matmul", tuple(dict.fromkeys((left.buffer, right.buffer, out.buffer))), chunk, tuple(body))
+def _cut(view: View, axis: int, first: int, size: int, times: int) -> View:
+    """From index `first` of an axis on, `times` pieces of `size`: a new axis in front counts them."""
+    shape = list(view.shape)
+    shape[axis] = size
+    stride = view.strides[axis]
+    return View(view.buffer, view.offset + first * stride, (times, *shape), (size * stride, *view.strides))
 
 
-def _by_depth(c: Contraction) -> list[Contraction]:
-    """The same in blocks of the depth: the first one, the others, the rest.
-
-    Where `left` takes a long step from one depth to the next, each line of memory that it touches holds elements of
-    several rows. A block touches so few lines that these are still near when the next rows come.
-    """
-    blocks, rest = divmod(c.sizes["depth"], _DEPTH)
-
-    def part(first: int, size: int, times: int, adds: bool) -> Contraction:
-        def moved(of: Operand) -> Operand:
-            step = of.strides["depth"]
-            return Operand(of.buffer, {**of.strides, "deeper": step * _DEPTH}, of.offset + first * _DEPTH * step)
-
-        sizes = {**c.sizes, "depth": size, "deeper": times}
-        loops = (*c.loops, "deeper")
-        return replace(c, sizes=sizes, loops=loops, left=moved(c.left), right=moved(c.right), adds=adds)
-
-    found = [part(0, _DEPTH, 1, c.adds)]
-    if blocks > 1:
-        found.append(part(1, _DEPTH, blocks - 1, True))
-    return [*found, part(blocks, rest, 1, True)] if rest else found
+def _again(view: View, times: int) -> View:
+    """The same `times` times, along a new axis in front."""
+    return replace(view, shape=(times, *view.shape), strides=(0, *view.strides))
 
 
-def _width(rows: int, columns: int, depth: int, tile: Tile) -> int:
-    """How many columns a chunk takes: whole tiles, which divide all columns, and about _CHUNK multiplications."""
-    if columns % tile.columns:
-        return columns
-    fitting = [
-        width
-        for width in range(tile.columns, columns + 1, tile.columns)
-        if columns % width == 0 and width * rows * depth <= _CHUNK
-    ]
-    return max(fitting, default=tile.columns)
+def _far(rows: int, stride: int, size: int) -> bool:
+    """Whether a line each of `rows` rows, `stride` elements apart, is too much for the first-level cache or its TLB."""
+    lines = stride * size // _LINE
+    return lines > 0 and (rows > _SETS // gcd(_SETS, lines) * _WAYS * 3 // 4 or rows * lines * _LINE > _REACH)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """out = left @ right along the last two axes, for each index of those in front; vectors have `lanes` columns."""
+
+    left: View
+    right: View
+    out: View
+    lanes: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows, columns and depth."""
+        return self.out.shape[-2], self.out.shape[-1], self.left.shape[-1]
+
+    @property
+    def vectors(self) -> int:
+        """Of a panel."""
+        return best_vectors(self.sizes[0], self.sizes[1], self.lanes)
+
+    @property
+    def width(self) -> int:
+        """Columns of a panel."""
+        return self.vectors * self.lanes
+
+    @property
+    def packs_right(self) -> bool:
+        rows, columns, depth = self.sizes
+        if self.lanes == 1 or not _neighbours(self.right):
+            return self.lanes > 1
+        far = _far(depth, self.right.strides[-2], ELEMENTS[self.out.dtype])
+        return rows >= _ROWS and columns > self.lanes and (far or depth > _DEEP)
+
+    @property
+    def packs_left(self) -> bool:
+        return self.lanes > 1 and self.left.strides[-1] != 1 and self.sizes[1] >= _PANELS * self.width
+
+    @property
+    def packing(self) -> int:
+        """How many elements are copied."""
+        rows, columns, depth = self.sizes
+        return depth * (columns * self.packs_right + rows * self.packs_left)
+
+    # -- the parts of a product ----------------------------------------------------------------------------------------
+
+    def by_rows(self, scratch: Scratch) -> list[Kernel]:
+        """Blocks of rows are a chunk each; the right operand, where it is packed, before all."""
+        rows, columns, depth = self.sizes
+        kernels: list[Kernel] = []
+        packed = None
+        if self.packs_right:
+            packed = scratch.array(self.out.dtype, (-(-columns // self.width), depth, self.width))
+            for first, wide, _, times in panels(columns, self.vectors, self.lanes):
+                source = _cut(self.right, 1, first, wide, times)
+                target = _cut(packed, 0, first // self.width, 1, times)
+                chunk = Var("panel", times)
+                kernels.append(
+                    Kernel(
+                        "pack", (packed.buffer, source.buffer), chunk, tuple(self._fill_right(source, target, [chunk]))
+                    )
+                )
+        for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
+            together = _together(count, tall * columns * depth)
+            size, times = tall * together, count // together
+            left, out = (_cut(view, 0, first, size, times) for view in (self.left, self.out))
+            part = _Product(left, _again(self.right, times), out, self.lanes)
+            kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
+        return kernels
+
+    def by_columns(self, scratch: Scratch) -> list[Kernel]:
+        """Blocks of columns are a chunk each."""
+        rows, columns, depth = self.sizes
+        kernels = []
+        for first, wide, _, count in panels(columns, self.vectors, self.lanes):
+            together = _together(count, rows * wide * depth)
+            size, times = wide * together, count // together
+            right, out = (_cut(view, 1, first, size, times) for view in (self.right, self.out))
+            kernels.append(_Product(_again(self.left, times), right, out, self.lanes).kernel(scratch))
+        return kernels
+
+    def kernel(self, scratch: Scratch, packed: View | None = None) -> Kernel:
+        """Each index of the first axis is a chunk, which packs what it needs, but for what is packed already."""
+        *outer, _, depth = self.left.shape
+        variables = [Var(f"batch{axis}", size) for axis, size in enumerate(outer)]
+        rows, columns, _ = self.sizes
+        body: list[Statement] = []
+        if packed is None and self.packs_right:
+            packed = scratch.array(self.out.dtype, (*outer, -(-columns // self.width), depth, self.width))
+            body += self._fill_right(self.right, packed, variables)
+        tiled = None
+        if self.packs_left:
+            tiled = scratch.array(self.out.dtype, (*outer, rows * depth))
+            body += self._fill_left(tiled, variables)
+        whole = self._contraction(tiled, packed, variables)
+        far = whole.left.strides["depth"] != 1
+        for part in by_parts(whole, "depth", _DEPTH) if far else [whole]:
+            body += contraction(part, {var.name: var for var in variables})
+        views = [view for view in (self.out, self.left, self.right, packed, tiled) if view is not None]
+        chunk, *loops = variables
+        return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
+
+    def _contraction(self, tiled: View | None, packed: View | None, variables: Sequence[Var]) -> Contraction:
+        rows, columns, depth = self.sizes
+        outer = [var.name for var in variables]
+
+        def strides(view: View, *names: str) -> dict[str, int]:
+            return dict(zip((*outer, *names), view.strides, strict=False))
+
+        def operand(view: View, *names: str) -> Operand:
+            return Operand(view.buffer, strides(view, *names), view.offset)
+
+        left, right = operand(self.left, "row", "depth"), operand(self.right, "depth", "column")
+        if tiled is not None:
+            left = Operand(tiled.buffer, strides(tiled) | {"row": depth, "depth": 1}, tiled.offset, tiled=True)
+        if packed is not None:
+            along = strides(packed) | {"depth": self.width, "column": 1}
+            right = Operand(packed.buffer, along, packed.offset, panel=depth * self.width, padded=True)
+        return Contraction(
+            sizes={**{var.name: var.extent for var in variables}, "row": rows, "column": columns, "depth": depth},
+            loops=tuple(outer),
+            rows=("row",),
+            column="column",
+            depth=("depth",),
+            left=left,
+            right=right,
+            out=operand(self.out, "row", "column"),
+            vectors=self.vectors,
+            lanes=self.lanes,
+        )
+
+    # -- packing -----------------------------------------------------------------------------------------------------
+
+    def _fill_right(self, source: View, target: View, around: Sequence[Var]) -> list[Statement]:
+        """Panels (panel, depth, columns) of source (depth, columns); what the last one lacks is 0."""
+        depth, columns = source.shape[-2:]
+        down, along = source.strides[-2:]
+        k, width = Var("k", depth), self.width
+        body: list[Statement] = []
+        for first, wide, _, times in panels(columns, self.vectors, self.lanes):
+            panel = Var("p", times)
+            to = _along(target, around, {panel: depth * width, k: width})
+            at = _along(source, around, {panel: width * along, k: down})
+            end, start = target.offset + first * depth, source.offset + first * along
+            stores: list[Statement] = []
+            for lane in range(0, width, self.lanes):
+                active = min(max(wide - lane, 0), self.lanes)
+                if along == 1 and active:
+                    value = Load(source.buffer, affine(at, start + lane), self.lanes, active)
+                    stores.append(Store(target.buffer, affine(to, end + lane), value))
+                    continue
+                if active < self.lanes:
+                    zero = Const(0.0, self.out.dtype, self.lanes)
+                    stores.append(Store(target.buffer, affine(to, end + lane), zero))
+                for one in range(lane, lane + active):
+                    element = Load(source.buffer, affine(at, start + one * along))
+                    stores.append(Store(target.buffer, affine(to, end + one), element))
+            body += nested([panel, k], stores)
+        return body
+
+    def _fill_left(self, target: View, around: Sequence[Var]) -> list[Statement]:
+        """Tiles of rows, each (depth, rows of the tile), of the left operand."""
+        rows, _, depth = self.sizes
+        down, along = self.left.strides[-2:]
+        body: list[Statement] = []
+        for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
+            tile, k = Var("t", count), Var("k", depth)
+            to = _along(target, around, {tile: tall * depth, k: tall})
+            at = _along(self.left, around, {tile: tall * down, k: along})
+            end, start = target.offset + first * depth, self.left.offset + first * down
+            stores: list[Statement] = []
+            for row, lanes in _pieces(tall) if down == 1 else [(row, 1) for row in range(tall)]:
+                value = Load(self.left.buffer, affine(at, start + row * down), lanes)
+                stores.append(Store(target.buffer, affine(to, end + row), value))
+            body += nested([k, tile], stores)
+        return body
+
+
+def _pieces(count: int) -> list[tuple[int, int]]:
+    """(first, lanes): neighbours as vectors of 8, 4, 2 and 1, so that no lane is idle."""
+    found = []
+    first = 0
+    while first < count:
+        lanes = next(lanes for lanes in (8, 4, 2, 1) if first + lanes <= count)
+        found.append((first, lanes))
+        first += lanes
+    return found
+
+
+def _along(view: View, around: Sequence[Var], inner: Mapping[Var, int]) -> dict[Var, int]:
+    """The strides of variables over a view's first axes, and of `inner`."""
+    return {**dict(zip(around, view.strides, strict=False)), **inner}
+
+
+def _together(count: int, work: int) -> int:
+    """How many of `count` tiles, each of so much work, are a chunk."""
+    enough = [d for d in range(1, count + 1) if count % d == 0 and (d * work >= _WORK or d == count)]
+    return next((d for d in enough if count // d <= 4 * _CHUNKS), enough[0])

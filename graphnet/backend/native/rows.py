@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from graphnet.backend.native.elementwise import GRAIN, VECTOR, divided
+from graphnet.backend.native.elementwise import GRAIN, divided
 from graphnet.backend.native.loops import (
     BOOLEAN,
     ELEMENTS,
@@ -27,7 +27,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import View, merged_axes
+from graphnet.backend.native.views import VECTOR, View, merged_axes
 
 Element: TypeAlias = "Callable[[Sequence[Value]], Value]"
 Strides: TypeAlias = "tuple[int, ...]"  # one a view

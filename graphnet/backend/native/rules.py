@@ -1,81 +1,91 @@
-"""What the native backend rewrites: convolutions of batches become direct ones, with the batch innermost."""
+"""What the native backend rewrites: convolutions become direct ones, their images with channels innermost."""
 
 from __future__ import annotations
 
-from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient
+from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels, taps
+from graphnet.backend.native.tiling import image_vectors
+from graphnet.backend.native.views import lanes_of
 from graphnet.graph.node import Node
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
-from graphnet.ops.slicing import Pad, flip
+from graphnet.ops.slicing import Pad
 from graphnet.ops.windows import Sides
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
 
 x, w, dy = Any("x"), Any("w"), Any("dy")
 
-_BATCH_LAST = (1, 2, 3, 0)
-_BATCH_FIRST = (3, 0, 1, 2)
-_LEAST_BATCH = 8  # images that fill a vector; for fewer, columns are better
+_CHANNELS_LAST = (0, 2, 3, 1)
+_CHANNELS_FIRST = (0, 3, 1, 2)
 
 
-def _is_direct(op: Convolution, batch: int) -> bool:
-    return op.groups == 1 and batch >= _LEAST_BATCH and all(side >= 0 for pair in op.padding for side in pair)
-
-
-def _placed(images: Node, starts: tuple[int, int], steps: tuple[int, int], sizes: tuple[int, int]) -> Node:
-    """(N, C, H, W) as (C, *sizes, N): element (h, w) at starts + steps * (h, w), zeros around and between."""
-    turned = transpose(images, _BATCH_LAST)
-    target = (turned.shape[0], *sizes, turned.shape[3])
-    return turned if target == turned.shape else Pad((0, *starts, 0), (1, *steps, 1), target, 0.0)(turned)
+def _is_direct(op: Convolution) -> bool:
+    return op.groups == 1 and all(side >= 0 for pair in op.padding for side in pair)
 
 
 def _padded(images: Node, padding: Sides) -> Node:
+    """(N, C, H, W) as (N, H, W, C) with zeros around it."""
+    turned = transpose(images, _CHANNELS_LAST)
     (top, bottom), (left, right) = padding
-    height, width = images.type.static_shape[2:]
-    return _placed(images, (top, left), (1, 1), (height + top + bottom, width + left + right))
+    batch, height, width, channels = turned.type.static_shape
+    target = (batch, height + top + bottom, width + left + right, channels)
+    return turned if target == turned.shape else Pad((0, top, left, 0), (1, 1, 1, 1), target, 0.0)(turned)
+
+
+def _panels(weight: Node, places: tuple[int, ...]) -> Node:
+    """A weight (..., columns) as panels that suit a result of these places, (N, H, W)."""
+    lanes = lanes_of(weight.dtype)
+    return Panels(image_vectors(places, weight.type.static_shape[-1], lanes) * lanes)(weight)
 
 
 @rule(Apply(Conv2d, x, w, name="conv"))
 def direct_convolution(x: Node, w: Node, conv: Node) -> Node | None:
-    """conv2d(x, w)  -->  batch first(direct convolution(padded(batch last(x)), w))    for eight images or more"""
+    """conv2d(x, w)  -->  channels first(direct convolution(padded(channels last(x)), panels(w)))    for one group"""
     op = conv.op
     assert isinstance(op, Conv2d)
-    if not _is_direct(op, conv.type.static_shape[0]):
+    if not _is_direct(op):
         return None
-    return transpose(DirectConvolution(op.stride, op.dilation)(_padded(x, op.padding), w), _BATCH_FIRST)
+    batch, _, *sizes = conv.type.static_shape
+    panels = _panels(transpose(w, (2, 3, 1, 0)), (batch, *sizes))
+    made = DirectConvolution(op.stride, op.dilation, w.type.static_shape[0])
+    return transpose(made(_padded(x, op.padding), panels), _CHANNELS_FIRST)
 
 
 @rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
 def direct_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
-    """filter gradient(x, dy)  -->  direct filter gradient(padded(batch last(x)), batch last(dy))"""
+    """filter gradient(x, dy)  -->  direct filter gradient(padded(channels last(x)), channels last(dy))"""
     op = node.op
     assert isinstance(op, Conv2dFilterGradient)
-    if not _is_direct(op, dy.type.static_shape[0]):
+    if not _is_direct(op):
         return None
     made = DirectFilterGradient(op.stride, op.dilation, op.kernel)
-    return made(_padded(x, op.padding), transpose(dy, _BATCH_LAST))
+    return made(_padded(x, op.padding), transpose(dy, _CHANNELS_LAST))
 
 
 @rule(Apply(Conv2dInputGradient, dy, w, name="node"))
 def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
-    """input gradient(dy, w)  -->  direct convolution(spread(dy), w with its channels swapped and its kernel turned)
+    """input gradient(dy, w)  -->  channels first(direct input gradient(padded(channels last(dy)), panels(w)))
 
-    spread: dy with stride - 1 zeros between its elements, and as many around them as the kernel reaches.
+    padded: with as many zeros around dy as the kernel reaches beyond it.
     """
     op = node.op
     assert isinstance(op, Conv2dInputGradient)
-    if not _is_direct(op, dy.type.static_shape[0]):
+    if not _is_direct(op):
         return None
-    reach = [d * (k - 1) for d, k in zip(op.dilation, w.type.static_shape[2:], strict=True)]
-    starts = tuple(span - before for span, (before, _) in zip(reach, op.padding, strict=True))
-    sizes = tuple(size + span for size, span in zip(node.type.static_shape[2:], reach, strict=True))
-    counts = dy.type.static_shape[2:]
-    ends = [first + s * (n - 1) + 1 for first, s, n in zip(starts, op.stride, counts, strict=True)]
-    if any(first < 0 for first in starts) or any(end > size for end, size in zip(ends, sizes, strict=True)):
-        return None  # padding wider than the kernel's reach: parts of dy lead nowhere
-    spread = _placed(dy, (starts[0], starts[1]), op.stride, (sizes[0], sizes[1]))
-    turned = flip(transpose(w, (1, 0, 2, 3)), (2, 3))
-    return transpose(DirectConvolution((1, 1), op.dilation)(spread, turned), _BATCH_FIRST)
+    batch, channels, *size = node.type.static_shape
+    top = (op.padding[0][0], op.padding[1][0])
+    sides = []
+    for axis in range(2):
+        classes = taps(size[axis], w.type.static_shape[2 + axis], op.stride[axis], op.dilation[axis], top[axis])
+        reaching = [t for t in classes if t.count]
+        least = min((t.offset - (t.count - 1) * t.back for t in reaching), default=0)
+        most = max((t.offset + t.places - 1 for t in reaching), default=0)
+        sides.append((max(0, -least), max(0, most + 1 - dy.type.static_shape[2 + axis])))
+    places = [-(-n // stride) for n, stride in zip(size, op.stride, strict=True)]
+    panels = _panels(transpose(w, (2, 3, 0, 1)), (batch, *places))
+    before = (sides[0][0], sides[1][0])
+    made = DirectInputGradient(op.stride, op.dilation, top, before, (size[0], size[1]), channels)
+    return transpose(made(_padded(dy, (sides[0], sides[1])), panels), _CHANNELS_FIRST)
 
 
 DIRECT: list[Rule] = [direct_convolution, direct_filter_gradient, direct_input_gradient, *CONVOLUTION]

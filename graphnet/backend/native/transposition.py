@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphnet.backend.native.elementwise import GRAIN, VECTOR, divided
+from graphnet.backend.native.elementwise import GRAIN, divided
 from graphnet.backend.native.loops import (
     ELEMENTS,
     For,
@@ -24,7 +24,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import View, merged_axes
+from graphnet.backend.native.views import VECTOR, View, merged_axes
 
 _ABREAST = 2  # tiles along the result's fastest axis before the next along the source's: whole cache lines of both
 
