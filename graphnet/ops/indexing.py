@@ -42,8 +42,12 @@ class Take(Op):
             return [None, None]
         return [IndexAdd(self.axis, x.shape[self.axis], self.negative)(dy, indices), None]
 
-    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
+        x, indices = inputs
         check_range(indices, x.shape[self.axis], negative=self.negative)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray) -> None:
+        self.checked(x, indices)
         # With mode "raise" NumPy would fill a copy of `out` first; "wrap" is exact for what has passed the check.
         np.take(x, indices, axis=self.axis, out=out, mode="wrap")
 
@@ -75,10 +79,14 @@ class IndexAdd(Op):
         rows = max(1, min(_count(indices.static_shape), _CHUNK // max(1, width)))
         return (TensorType(_INT64, (rows, width)), TensorType(_INT64, (rows,)), x.with_shape((rows, width)))
 
+    def checked(self, *inputs: np.ndarray) -> None:
+        assert isinstance(self.size, int)
+        check_range(inputs[1], self.size, negative=self.negative)
+
     def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
         places, starts, values = work
         assert isinstance(self.size, int)
-        check_range(indices, self.size, negative=self.negative)
+        self.checked(x, indices)
         out.fill(0)
         chunk, width = places.shape
         if not x.size:
@@ -120,8 +128,12 @@ class Gather(Op):
     def workspace(self, x: TensorType, indices: TensorType) -> tuple[TensorType, ...]:
         return (indices.with_dtype(_INT64),)
 
-    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
+        x, indices = inputs
         check_range(indices, x.shape[self.axis], negative=self.negative)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+        self.checked(x, indices)
         flat_places(work[0], indices, x.shape, self.axis)
         np.take(x.reshape(-1), work[0], out=out, mode="clip")
 
@@ -147,9 +159,12 @@ class ScatterAdd(Op):
     def workspace(self, x: TensorType, indices: TensorType) -> tuple[TensorType, ...]:
         return (indices.with_dtype(_INT64),)
 
-    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+    def checked(self, *inputs: np.ndarray) -> None:
         assert isinstance(self.size, int)
-        check_range(indices, self.size, negative=self.negative)
+        check_range(inputs[1], self.size, negative=self.negative)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, indices: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+        self.checked(x, indices)
         flat_places(work[0], indices, out.shape, self.axis)
         out.fill(0)
         np.add.at(out.reshape(-1), work[0].reshape(-1), x.reshape(-1))
@@ -169,9 +184,13 @@ class OneHot(Op):
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None]
 
+    def checked(self, *inputs: np.ndarray) -> None:
+        assert isinstance(self.classes, int)
+        check_range(inputs[0], self.classes)
+
     def compute(self, out: np.ndarray, indices: np.ndarray) -> None:
         assert isinstance(self.classes, int)
-        check_range(indices, self.classes)
+        self.checked(indices)
         np.equal(indices[..., None], _ramp(self.classes), out=out, casting="unsafe")
 
 

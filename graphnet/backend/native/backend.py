@@ -17,6 +17,7 @@ from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
 from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
+from graphnet.backend.native.indexing import indexing
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import Buffer, show
 from graphnet.backend.native.loops import Kernel as Loops
@@ -301,6 +302,9 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return direct(op, out, inputs, scratch)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
+    picked = indexing(op, out, inputs)
+    if picked is not None:
+        return picked
     moved = copies(op, out, inputs)
     if moved is not None:
         return moved

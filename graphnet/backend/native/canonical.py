@@ -12,6 +12,7 @@ from graphnet.backend.native.loops import (
     For,
     Kernel,
     Load,
+    Pick,
     Position,
     Register,
     Set,
@@ -65,6 +66,11 @@ class _Text:
             elif isinstance(statement, Store):
                 place = f"{self.numbers[statement.buffer]} {self.index(statement.index)} {statement.active}"
                 self.lines.append(f"store {place} {value}")
+            elif isinstance(statement, Pick):
+                name = self.numbers[statement.var] = f"i{len(self.numbers)}"
+                self.lines.append(f"with {name} {value} {statement.var.extent}")
+                self.statements(statement.body)
+                self.lines.append("end")
             else:
                 raise TypeError(f"no canonical text for the statement {statement!r}")
 

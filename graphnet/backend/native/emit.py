@@ -18,6 +18,7 @@ from graphnet.backend.native.loops import (
     For,
     Kernel,
     Load,
+    Pick,
     Position,
     Register,
     Set,
@@ -269,6 +270,8 @@ class _Function:
                 self.loop(statement)
             elif isinstance(statement, Set):
                 self.values[statement.register] = self.value(statement.value)
+            elif isinstance(statement, Pick):
+                self.pick(statement)
             else:
                 self.store(statement)
 
@@ -286,6 +289,20 @@ class _Function:
         self.declared.add(f"declare void @{name}({kind}, ptr, <{store.value.width} x i1>)")
         mask = _mask(store.value.width, store.active or 0)
         self.line(f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {mask})")
+
+    def pick(self, pick: Pick) -> None:
+        """The body, behind what brings the number into its range; as unsigned ones, negative numbers are large."""
+        value, name = self.value(pick.value), self.fresh()
+        self.declared.add("declare i64 @llvm.umin.i64(i64, i64)")
+        body = _Block("pick")
+        body.head.append(f"  {name} = call i64 @llvm.umin.i64(i64 {value}, i64 {pick.var.extent - 1})")
+        self.blocks[-1].lines.append(body)
+        self.blocks.append(body)
+        self.pointers.append({})
+        self.names[pick.var], self.depth[pick.var] = name, len(self.blocks) - 1
+        self.statements(pick.body)
+        self.blocks.pop()
+        self.pointers.pop()
 
     def loop(self, loop: For) -> None:
         if loop.var.extent == 1:

@@ -2,7 +2,8 @@
 
 A kernel reads and writes buffers, each a number of elements of one type. Its statements are loops, stores and
 registers being set; its values are loads, constants and arithmetic on vectors of any width (1: a scalar). Everything
-that decides an address is a constant or the variable of a loop, so `prove` can show that no access leaves its buffer.
+that decides an address is a constant, the variable of a loop, or a number from memory that is brought into a range
+first, so `prove` can show that no access leaves its buffer.
 """
 
 from __future__ import annotations
@@ -192,7 +193,16 @@ class For:
     body: tuple[Statement, ...]
 
 
-Statement: TypeAlias = "Set | Store | For"
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """body, once, for var = value, an i64 scalar: where that is outside [0, extent), var is extent - 1."""
+
+    var: Var
+    value: Value
+    body: tuple[Statement, ...]
+
+
+Statement: TypeAlias = "Set | Store | For | Pick"
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +234,8 @@ def accesses(body: Sequence[Statement]) -> Iterator[tuple[str, Load | Store]]:
         if isinstance(statement, For):
             yield from accesses(statement.body)
             continue
+        if isinstance(statement, Pick):
+            yield from accesses(statement.body)
         if isinstance(statement, Store):
             yield "store", statement
         stack, seen = [statement.value], {statement.value}
@@ -240,7 +252,7 @@ def assigned(body: Sequence[Statement]) -> dict[Register, None]:
     """The registers that `body` sets, in order."""
     found: dict[Register, None] = {}
     for statement in body:
-        if isinstance(statement, For):
+        if isinstance(statement, For | Pick):
             found.update(assigned(statement.body))
         elif isinstance(statement, Set):
             found[statement.register] = None
@@ -255,7 +267,7 @@ def show(kernel: Kernel) -> str:
     while stack:
         statement, depth = stack.pop()
         lines += ["  " * depth + line for line in _statement(statement)]
-        if isinstance(statement, For):
+        if isinstance(statement, For | Pick):
             stack.extend((s, depth + 1) for s in reversed(statement.body))
     return "\n".join(lines)
 
@@ -266,6 +278,8 @@ def _statement(statement: Statement) -> list[str]:
     lines, value = _shown(statement.value)
     if isinstance(statement, Set):
         return [*lines, f"{statement.register.name} = {value}"]
+    if isinstance(statement, Pick):
+        return [*lines, f"with {statement.var.name} = {value} within {statement.var.extent}:"]
     lanes = _lanes(statement.value.width, statement.active)
     return [*lines, f"{statement.buffer.name}[{statement.index}{lanes}] = {value}"]
 

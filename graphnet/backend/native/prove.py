@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from graphnet.backend.native.loops import For, Kernel, Load, Statement, Store, Var, accesses
+from graphnet.backend.native.loops import For, Kernel, Load, Pick, Statement, Store, Var, accesses
 from graphnet.errors import PlanError
 
 
@@ -17,9 +18,14 @@ def _body(kernel: Kernel, body: Sequence[Statement], counted: frozenset[Var]) ->
     for statement in body:
         if isinstance(statement, For):
             _body(kernel, statement.body, counted | {statement.var})
-        else:
-            for kind, access in accesses([statement]):
-                _access(kernel, kind, access, counted)
+            continue
+        if isinstance(statement, Pick):
+            if (statement.value.dtype, statement.value.width) != ("i64", 1):
+                raise PlanError(f"kernel {kernel.name}: {statement.var.name} is picked by what is not one i64")
+            _body(kernel, statement.body, counted | {statement.var})
+            statement = replace(statement, body=())
+        for kind, access in accesses([statement]):
+            _access(kernel, kind, access, counted)
 
 
 def _access(kernel: Kernel, kind: str, access: Load | Store, counted: frozenset[Var]) -> None:

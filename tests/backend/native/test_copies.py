@@ -14,7 +14,7 @@ from graphnet.ops.layout import DiagonalEmbed
 from graphnet.ops.shaping import Contiguous
 from tests.backend.native.kernels import native
 
-DTYPES = ["float32", "float64", "int64", "bool", "uint8"]
+DTYPES = ["float32", "float64", "bool"]
 
 
 def drawn(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
