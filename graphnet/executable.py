@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 
@@ -32,6 +34,19 @@ _DEBUG_RUNS = 5  # for the time of each step that GRAPHNET_DEBUG=2 shows
 _MOST_PROGRAMS = 32  # sizes kept compiled at once; each holds an arena, so the least recently used goes first
 
 
+_executables: WeakSet[Executable] = WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked child: what locks of its own another thread of the parent held, nobody there gives back."""
+    for each in _executables:
+        each._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 class Executable:
     """A compiled function: arrays in, in the order of its inputs or by their names; new arrays out.
 
@@ -49,6 +64,7 @@ class Executable:
         self._by_shapes: dict[tuple[tuple[int, ...], ...], _Sizes] = {}
         self._latest: Program | None = None
         self._lock = threading.RLock()
+        _executables.add(self)
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Any:
         """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used."""

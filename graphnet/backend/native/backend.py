@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
 from graphnet.backend.native.indexing import indexing
+from graphnet.backend.native.job import Job
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import Buffer, show
 from graphnet.backend.native.loops import Kernel as Loops
@@ -26,15 +26,15 @@ from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Pass, Point, grouped
 from graphnet.backend.native.ops import Direct, Panels
 from graphnet.backend.native.padding import borders, inside, padding
-from graphnet.backend.native.pool import available, pool
+from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.pooling import pooling
 from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
-from graphnet.backend.native.runtime import can_wait
 from graphnet.backend.native.spans import Access, meetings, readers, share, span
 from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
+from graphnet.backend.native.waiting import can_wait
 from graphnet.errors import MissingExtraError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -87,13 +87,14 @@ class Native:
         return [step.numbers for step in self.steps if len(step.numbers) > 1]
 
     @cached_property
+    def job(self) -> Job:
+        """The kernels as one call."""
+        return Job(self._records(), self.threads)
+
+    @property
     def calls(self) -> tuple[Kernel, ...]:
-        """The one call that it is."""
-        words = [word for record in self._records() for word in record]
-        self._table = np.array([len(words) // 4, *words], np.uint64)
-        launch = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        function = launch(runtime_library().addresses["gn_launch"])
-        return (partial(function, pool(self.threads).sync, self._table.ctypes.data, self.threads),)
+        """The one call that it is, where it must not be interrupted."""
+        return (self.job.call,)
 
     def _records(self) -> Iterator[tuple[int, int, int, int]]:
         """(function, address of the addresses, chunks, whether all threads meet before it) for each kernel."""
@@ -109,7 +110,7 @@ class Native:
             yield self.module.codes[loops.name].address, given.ctypes.data, loops.chunk.extent, int(waited)
 
     def __call__(self) -> None:
-        self.calls[0]()
+        self.job()
 
     def __str__(self) -> str:
         return "\n".join(show(loops) for step in self.steps for loops in step.loops)
@@ -191,15 +192,6 @@ class NativeBackend:
         for place, (_, run) in enumerate(runs):
             found += [(run[0][0], Native(merged[place], module, self.threads))] if place in merged else run
         return found
-
-
-def scratch_types(op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
-    """The scratch of the native step that fills arrays[0] from the others, which need strides only; None if none is."""
-    views = planned(arrays)
-    scratch = Scratch()
-    if views is None or _loops(op, views[0], views[1:], scratch) is None:
-        return None
-    return scratch.types
 
 
 @dataclass(frozen=True)

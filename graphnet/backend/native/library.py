@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -51,6 +52,15 @@ def compiled(kernels: Sequence[Kernel]) -> list[Code]:
             found |= _compiled(missing[start : start + MODULE])
         _loaded.update(found)
     return [found[name] for name in symbols]
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.RLock()  # in a forked child: another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 def symbol(kernel: Kernel) -> str:

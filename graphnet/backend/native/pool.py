@@ -10,9 +10,7 @@ from functools import cache
 import numpy as np
 
 from graphnet.backend.native import engine
-from graphnet.backend.native.runtime import SYNC_BYTES, runtime
-
-_LINE = 64  # bytes of a cache line
+from graphnet.backend.native.runtime import FINISHED, LINE, SHARES, runtime
 
 
 class Pool:
@@ -20,9 +18,10 @@ class Pool:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        raw = np.zeros(SYNC_BYTES + _LINE, np.uint8)
-        skip = -raw.ctypes.data % _LINE
-        self._memory = raw[skip : skip + SYNC_BYTES]
+        size = SHARES + LINE * threads
+        raw = np.zeros(size + LINE, np.uint8)
+        skip = -raw.ctypes.data % LINE
+        self._memory = raw[skip : skip + size]
         self.sync = self._memory.ctypes.data
         self._start()
 
@@ -35,13 +34,14 @@ class Pool:
     def restart(self) -> None:
         """In a child process, which a fork leaves without the threads of its parent."""
         self._memory[...] = 0
+        self._memory[FINISHED] = 1  # a job that another thread was at when the process forked is not waited for
         self._start()
 
 
 @cache
 def library() -> engine.Loaded:
     """The runtime's functions."""
-    names = ["gn_launch", "gn_work"]
+    names = ["gn_launch", "gn_resume", "gn_cancel", "gn_work"]
     return engine.load(engine.compile_object(runtime()), names)
 
 
@@ -53,15 +53,19 @@ def pool(threads: int) -> Pool:
     """The pool of this many threads, one a process."""
     with _lock:
         if threads not in _pools:
-            if not _pools:
-                os.register_at_fork(after_in_child=_restart)
             _pools[threads] = Pool(threads)
         return _pools[threads]
 
 
 def _restart() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it, and will not give it back here
     for each in _pools.values():
         each.restart()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart)
 
 
 def available() -> int:
