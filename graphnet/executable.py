@@ -129,7 +129,8 @@ class Executable:
         return "\n".join(
             [
                 str(program.log),
-                f"steps: {len(program.schedule.steps)}, of which {program.schedule.commit_start} before the commit",
+                f"steps: {len(program.schedule.steps)}, of which {program.schedule.commit_start} before the commit"
+                f" and {program.schedule.prepared} only when a parameter has changed",
                 f"kernels: {program.lowered.own} {program.lowered.backend.name}, the others the ops' own",
                 *(f"in one pass: {program.schedule.named(steps)}" for steps in program.lowered.merged),
                 f"peak bytes: {program.plan.peak_bytes:,} (largest sum of live bytes {program.plan.live_bytes:,})",

@@ -14,16 +14,34 @@ from graphnet.errors import PlanError
 from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
 from graphnet.memory import ALIGNMENT, Plan, Slot
-from graphnet.ops.sources import Assign, Constant, Input, Stored
+from graphnet.ops.sources import Assign, Constant, Input, Storage, Stored
 from graphnet.schedule import base
+
+
+class Freshness:
+    """How often parameters had been written when values were worked out from them."""
+
+    def __init__(self, storages: Sequence[Storage]) -> None:
+        self._storages = tuple(storages)
+        self.seen: list[int] | None = None
+
+    def now(self) -> list[int]:
+        """How often each has been written by now."""
+        return [storage.writes for storage in self._storages]
+
+
+def count_writes(storages: Sequence[Storage]) -> None:
+    """Note that these may have changed."""
+    for storage in storages:
+        storage.writes += 1
 
 
 @dataclass(frozen=True)
 class Lowered:
     """Callables bound to memory. `arrays` holds every value's array: feeds are copied in, results copied out.
 
-    body: may fail. commit: changes parameters; C-level callables only, run without a bytecode in
-    between, so that no interrupt can leave some parameters changed and others not.
+    first: run only where a parameter has changed. body: may fail. commit: changes parameters; C-level callables only,
+    run without a bytecode in between, so that no interrupt can leave some parameters changed and others not.
     own: how many steps run kernels of the backend's own, not the ops' reference kernels.
     """
 
@@ -31,25 +49,47 @@ class Lowered:
     arena: np.ndarray
     arrays: Mapping[Node, np.ndarray]
     scratch: Mapping[Node, tuple[np.ndarray, ...]]
+    first: tuple[Kernel, ...]
     body: tuple[Kernel, ...]
     commit: tuple[Kernel, ...]
     own: int
     backend: Backend
 
     @cached_property
+    def freshness(self) -> Freshness:
+        """Whether what `first` worked out is still true."""
+        nodes = self.plan.schedule.steps[: self.plan.schedule.prepared]
+        read = dict.fromkeys(base(value) for node in nodes for value in node.inputs)
+        return Freshness([node.op.storage for node in read if isinstance(node.op, Stored)])
+
+    @cached_property
+    def changed(self) -> tuple[Storage, ...]:
+        """What the commit changes."""
+        targets = [assign.inputs[0].op for assign in self.plan.schedule.graph.updates]
+        return tuple(op.storage for op in targets if isinstance(op, Stored))
+
+    @cached_property
     def body_calls(self) -> list[tuple[int, Kernel]]:
         """What to call to run the body, and the step that each call begins with."""
-        return self.backend.joined(self.body)
+        return [(len(self.first) + place, call) for place, call in self.backend.joined(self.body)]
+
+    @cached_property
+    def first_calls(self) -> list[tuple[int, Kernel]]:
+        """What to call when a parameter has changed, and the step that each call begins with."""
+        return self.backend.joined(self.first)
+
+    @property
+    def _everything(self) -> list[Kernel]:
+        return [call for _, call in (*self.first_calls, *self.body_calls, *self._commit_runs)]
 
     @property
     def merged(self) -> list[tuple[int, ...]]:
         """The steps of each pass that the backend makes of several: their numbers in the schedule."""
-        calls = [kernel for _, kernel in (*self.body_calls, *self._commit_runs)]
-        return [steps for kernel in calls for steps in getattr(kernel, "merged", ())]
+        return [steps for kernel in self._everything for steps in getattr(kernel, "merged", ())]
 
     def prepare(self) -> None:
         """Make the calls now, so that the first step need not wait for them."""
-        for _, kernel in (*self.body_calls, *self._commit_runs):
+        for kernel in self._everything:
             getattr(kernel, "calls", None)
 
     @cached_property
@@ -71,7 +111,8 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
         if not isinstance(node.op, Assign):
             arrays[node] = _array(node, plan, arena, arrays)
     scratch = {node: _scratch(node, plan, arena, arrays) for node in plan.scratch}
-    kept = {*plan.results, *plan.schedule.direct, *(base(a.inputs[1]) for a in plan.schedule.copied)}
+    order = plan.schedule
+    kept = {*plan.results, *order.direct, *order.lasting, *(base(assign.inputs[1]) for assign in order.copied)}
     steps = [
         Bound(node.op, arrays[node], tuple(arrays[v] for v in node.inputs), scratch.get(node, ()), node in kept)
         for node in plan.schedule.steps
@@ -85,9 +126,18 @@ def lower(plan: Plan, backend: Backend) -> Lowered:
     copies: list[Kernel] = [
         partial(setitem, arrays[a.inputs[0]], ..., arrays[a.inputs[1]]) for a in plan.schedule.copied
     ]
-    start = plan.schedule.commit_start
-    body, commit = tuple(kernels[:start]), (*kernels[start:], *copies)
-    return Lowered(plan, arena, arrays, scratch, body, commit, sum(kernel is not None for kernel in own), backend)
+    prepared, start = plan.schedule.prepared, plan.schedule.commit_start
+    return Lowered(
+        plan,
+        arena,
+        arrays,
+        scratch,
+        first=tuple(kernels[:prepared]),
+        body=tuple(kernels[prepared:start]),
+        commit=(*kernels[start:], *copies),
+        own=sum(kernel is not None for kernel in own),
+        backend=backend,
+    )
 
 
 def _scratch(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -121,7 +171,7 @@ def _array(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np.n
         return plan.schedule.direct[node].op.storage.array
     slot = plan.slots.get(node)
     if slot is None:
-        assert isinstance(node.op, Input) or node in plan.results
+        assert isinstance(node.op, Input) or node in plan.results or node in plan.schedule.lasting
         flat = np.empty(node.type.nbytes // node.dtype.itemsize, node.dtype)
     else:
         flat = _in_arena(arena, slot, node.dtype)

@@ -1,7 +1,8 @@
 """Bytes: every computed value of a schedule gets its place in one arena before the first run.
 
 Aliasing exists only here. A view has no bytes of its own and keeps its base alive; a step whose op permits it takes
-over the bytes of an input that nobody reads later. Feeds, parameters, constants and results are never in the arena.
+over the bytes of an input that nobody reads later. Feeds, parameters, constants, results and what outlives the call
+are never in the arena.
 `verify.verify_plan` checks every plan and shares no code with this file.
 """
 
@@ -122,7 +123,7 @@ def plan_memory(
     for index, node in enumerate(schedule.steps):
         scratch_of[node] = [_Block(t.nbytes, index, index) for t in workspaces[node]]
         blocks.extend(scratch_of[node])
-        if node in results or node in schedule.direct:
+        if node in results or node in schedule.direct or node in schedule.lasting:
             continue
         source = _takes_over(node, index, last, block_of, places) if reuse else None
         if source is not None:

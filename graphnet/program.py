@@ -14,7 +14,7 @@ from graphnet.backend.base import Kernel
 from graphnet.errors import GraphnetError, PlanError
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
-from graphnet.lower import Lowered
+from graphnet.lower import Lowered, count_writes
 from graphnet.memory import Plan
 from graphnet.ops.evaluate import apply_op
 from graphnet.rewrite.driver import Log
@@ -45,7 +45,7 @@ class Program:
 
     @property
     def _kernels(self) -> tuple[Kernel, ...]:
-        return (*self.lowered.body, *self.lowered.commit)
+        return (*self.lowered.first, *self.lowered.body, *self.lowered.commit)
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One step: feeds in, new arrays out, parameters changed at the very end. On an error nothing is changed."""
@@ -53,11 +53,20 @@ class Program:
         kernel: Kernel | None = None
         try:
             with np.errstate(all="ignore"):
+                if (writes := self.lowered.freshness.now()) != self.lowered.freshness.seen:
+                    self.lowered.freshness.seen = None
+                    for _, kernel in self.lowered.first_calls:
+                        kernel()
+                    self.lowered.freshness.seen = writes
                 for _, kernel in self.lowered.body_calls:
                     kernel()
                 results = self._results()
+                changed = self.lowered.changed
+                # Twice, since an interrupt may come in between: whoever prepares values meanwhile finds them old.
+                count_writes(changed)
                 # One C call from first to last: an interrupt waits until every parameter is changed.
                 deque(map(operator.call, self.lowered.commit_calls), maxlen=0)
+                count_writes(changed)
         except GraphnetError as error:
             raise self._located(error, kernel) from None
         return results
@@ -75,6 +84,8 @@ class Program:
         except BaseException:
             _put_back(saved)
             raise
+        finally:
+            count_writes(self.lowered.changed)
 
     def _run_checked(self) -> list[np.ndarray]:
         kernels = self._kernels
@@ -108,8 +119,7 @@ class Program:
 
     def _parameters(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The array of each parameter that the step changes, and a copy of it."""
-        targets = [assign.inputs[0].op.storage.array for assign in self.graph.updates]  # type: ignore[attr-defined]
-        return [(array, array.copy()) for array in targets]
+        return [(storage.array, storage.array.copy()) for storage in self.lowered.changed]
 
     def _feed(self, feeds: Sequence[np.ndarray]) -> None:
         arrays = self.lowered.arrays
@@ -122,7 +132,8 @@ class Program:
 
     def _located(self, error: GraphnetError, kernel: Kernel | None) -> GraphnetError:
         """The same error, saying which step of the model raised it."""
-        places = {id(own): place for place, own in (*enumerate(self._kernels), *self.lowered.body_calls)}
+        calls = (*enumerate(self._kernels), *self.lowered.first_calls, *self.lowered.body_calls)
+        places = {id(own): place for place, own in calls}
         if id(kernel) not in places:
             return error
         node = self.schedule.steps[places[id(kernel)]]

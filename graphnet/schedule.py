@@ -1,6 +1,9 @@
 """Order: a static graph becomes a list of steps, in the order that keeps the fewest bytes live.
 
-A step has two phases. The *body* computes outputs and gradients, and may fail. The *commit* changes parameters: it
+What depends on parameters alone that the step does not change is *prepared*: it comes first, and is run again only
+when somebody else has changed one of them. So a net that is served folds and lays out its weights once.
+
+Then a step has two phases. The *body* computes outputs and gradients, and may fail. The *commit* changes parameters: it
 holds only ufunc kernels, which cannot fail, and runs after every reader of the old values; so a failed call leaves
 every parameter as it was. Where it is safe, the last op of an update writes straight into the parameter (`direct`);
 elsewhere the new value waits in the arena and is copied when all is done.
@@ -42,12 +45,18 @@ def is_step(node: Node) -> bool:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps of a graph in order. `steps[commit_start:]` are the commit; `direct` maps a node to its parameter."""
+    """The steps of a graph in order.
+
+    `steps[:prepared]` are run once for many calls, and `lasting` holds their values that later steps read;
+    `steps[commit_start:]` are the commit; `direct` maps a node to its parameter.
+    """
 
     graph: Graph
     steps: tuple[Node, ...]
     commit_start: int
     direct: Mapping[Node, Parameter]
+    prepared: int = 0
+    lasting: frozenset[Node] = frozenset()
 
     @cached_property
     def position(self) -> dict[Node, int]:
@@ -66,6 +75,8 @@ class Schedule:
     def __str__(self) -> str:
         lines = []
         for index, node in enumerate(self.steps):
+            if index == self.prepared > 0:
+                lines.append("-- what stands above is run only when a parameter has changed --")
             if index == self.commit_start:
                 lines.append("-- commit: parameters change from here on --")
             into = f" -> {self.direct[node].name}" if node in self.direct else ""
@@ -85,17 +96,33 @@ def schedule(graph: Graph) -> Schedule:
     steps = [node for node in graph.nodes if is_step(node)]
     reads = {node: tuple(dict.fromkeys(b for b in map(base, node.inputs) if is_step(b))) for node in steps}
     late = _commit_steps(graph, steps)
-    body, commit = [n for n in steps if n not in late], [n for n in steps if n in late]
+    early = _prepared_steps(graph, late)
+    body, commit = [n for n in steps if n not in late and n not in early], [n for n in steps if n in late]
+    lasting = frozenset(value for node in (*body, *commit) for value in reads[node] if value in early)
     direct, after = _direct_updates(graph, commit)
-    elsewhere = {base(node) for node in graph.outputs} | set(direct)
+    elsewhere = {base(node) for node in graph.outputs} | set(direct) | lasting
     live = _Live(
         bytes={node: 0 if node in elsewhere else node.type.nbytes for node in steps},
         reads=reads,
         kept={base(assign.inputs[1]) for assign in graph.updates},
     )
-    first = _best([body, _greedy(body, reads, live)], live, steps)
+    prepared = [node for node in steps if node in early]
+    inside = {node: tuple(value for value in reads[node] if value not in early) for node in body}
+    first = [*prepared, *_best([body, _greedy(body, inside, live)], live, steps, done=prepared)]
     last = _best([_in_order(commit, after), _greedy(commit, after, live)], live, steps, done=first)
-    return Schedule(graph, (*first, *last), len(first), direct)
+    return Schedule(graph, (*first, *last), len(first), direct, len(prepared), lasting)
+
+
+def _prepared_steps(graph: Graph, late: set[Node]) -> set[Node]:
+    """The steps that read nothing but constants and parameters that the graph does not change."""
+    changed = {_target(assign) for assign in graph.updates}
+    fixed: set[Node] = set()
+    for node in graph.nodes:
+        if isinstance(node.op, (Input, Assign)) or node in changed or node in late:
+            continue
+        if all(value in fixed for value in node.inputs):
+            fixed.add(node)
+    return {node for node in fixed if is_step(node)}
 
 
 # -- the commit ------------------------------------------------------------------------------------------------------

@@ -101,6 +101,8 @@ class _Replay:
         scratch = self._write_scratch(index, node, where)
         self._write_result(index, node, scratch, where)
         self.written.add(node)
+        if index >= self.plan.schedule.prepared:
+            self._check_lasting(node, where)
         target = self.plan.schedule.direct.get(node)
         if target is not None:
             if index < self.plan.schedule.commit_start:
@@ -124,6 +126,13 @@ class _Replay:
             raise PlanError(f"{where} reads {slot} after its life ends")
         elif not self.owners.holds(slot.offset, slot.end, value):
             raise PlanError(f"{where} reads {slot}, but its bytes have been written over")
+
+    def _check_lasting(self, node: Node, where: object) -> None:
+        """Whether what the step reads of the prepared ones is still there in a call that does not run them."""
+        for value in map(_seen_through, node.inputs):
+            position = self.plan.schedule.position.get(value)
+            if position is not None and position < self.plan.schedule.prepared and not self._is_elsewhere(value):
+                raise PlanError(f"{where} reads {value!r}, which is not computed in every call, from the arena")
 
     def check_output(self, value: Node) -> None:
         """Whether the caller's result outlives the step."""
@@ -169,7 +178,8 @@ class _Replay:
         self.owners.write(out.offset, out.end, node)
 
     def _is_elsewhere(self, value: Node) -> bool:
-        return value in self.plan.results or value in self.plan.schedule.direct
+        schedule = self.plan.schedule
+        return value in self.plan.results or value in schedule.direct or value in schedule.lasting
 
     def _permitted(self, node: Node, position: int, out: Slot, source: Slot) -> bool:
         """Whether `node` may write over its input: the op says so, the bytes are the same, nobody else is in them."""

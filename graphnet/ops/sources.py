@@ -54,14 +54,16 @@ class Storage:
     """The array of one parameter, which outlives the step; its name, and whether optimizers may change it.
 
     The name is no part of a node's identity: a layer learns that it is "conv1" only when a model takes it in.
+    writes: goes up whenever the array may have changed, so that what was worked out from it is known to be old.
     """
 
-    __slots__ = ("array", "name", "trainable")
+    __slots__ = ("array", "name", "trainable", "writes")
 
     def __init__(self, name: str, array: np.ndarray, trainable: bool) -> None:
         self.name = name
         self.array = array
         self.trainable = trainable
+        self.writes = 0
 
     def __repr__(self) -> str:
         return repr(self.name)
@@ -128,6 +130,7 @@ class Parameter(Node):
         if not np.can_cast(array.dtype, self.dtype, casting="same_kind"):
             raise DtypeError(f"parameter {self.name!r} is {self.dtype}, got an array of {array.dtype}")
         np.copyto(self.op.storage.array, array, casting="same_kind")
+        self.op.storage.writes += 1
 
 
 Stored.node_class = Parameter
