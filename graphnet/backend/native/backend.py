@@ -26,6 +26,7 @@ from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Pass, Point, grouped
 from graphnet.backend.native.ops import Direct, Panels
 from graphnet.backend.native.padding import borders, inside, padding
+from graphnet.backend.native.philox import uniform
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.pooling import pooling
@@ -41,6 +42,7 @@ from graphnet.graph.types import TensorType
 from graphnet.ops.fused import Fused
 from graphnet.ops.linear import Matmul
 from graphnet.ops.pooling import MaxPooling
+from graphnet.ops.random import Uniform
 from graphnet.ops.slicing import Pad
 from graphnet.ops.softmax_cross_entropy import LabelOp
 from graphnet.rewrite.driver import Rule
@@ -294,6 +296,8 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return direct(op, out, inputs, scratch)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
+    if isinstance(op, Uniform):
+        return uniform(op, out, *inputs)
     picked = indexing(op, out, inputs)
     if picked is not None:
         return picked

@@ -255,11 +255,19 @@ class _Function:
         infix = (_FLOAT if dtype[0] == "f" else _INTEGER).get(name)
         if infix == "sdiv" and dtype in _UNSIGNED:
             infix = "udiv"
+        if name == "mulhi":
+            return self.upper_half(operands)
         if name.startswith("far_"):
             return self.beyond(name.removeprefix("far_"), dtype, width, operands)
         if infix is None:
             return self.intrinsic(name, dtype, width, operands)
         return self.assign(f"{infix} {vector(dtype, width)} {operands[0]}, {operands[1]}")
+
+    def upper_half(self, operands: Sequence[str]) -> str:
+        """The upper 64 bits of the product of two i64 as unsigned numbers."""
+        a, b = (self.assign(f"zext i64 {operand} to i128") for operand in operands)
+        shifted = self.assign(f"lshr i128 {self.assign(f'mul i128 {a}, {b}')}, 64")
+        return self.assign(f"trunc i128 {shifted} to i64")
 
     # -- statements --------------------------------------------------------------------------------------------------
 
