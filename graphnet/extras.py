@@ -13,6 +13,7 @@ _EXTRAS = {
     "pooch": "data", "requests": "data",
     "tensorboardX": "tensorboard",
     "optuna": "search",
+    "onnx": "onnx",
 }  # fmt: skip
 
 

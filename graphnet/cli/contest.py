@@ -35,11 +35,7 @@ def contest(work: Work, names: Sequence[str], rounds: int, tell: Tell, *, naive_
     """
     own = subject()
     listed = [own, *(name for name in names if name != own)]
-    found: dict[str, dict[str, Any]] = {}
-    for name in listed:
-        if missing := RIVALS[name].missing:
-            found[name] = {"status": "not installed", "problem": f"needs {', '.join(missing)}"}
-            print(f"graphnet bench: {name} is left out: {', '.join(missing)} is not installed", file=sys.stderr)
+    found = _left_out(listed, work.mode)
     with ExitStack() as stack:
         tell("referee")
         with Hands(REFEREE, work) as referee:
@@ -77,6 +73,20 @@ def contest(work: Work, names: Sequence[str], rounds: int, tell: Tell, *, naive_
         "bounds": BOUNDS,
         "rivals": found,
     }
+
+
+def _left_out(names: Sequence[str], mode: str) -> dict[str, dict[str, Any]]:
+    """Those of `names` that cannot take part, told on standard error."""
+    found = {}
+    for name in names:
+        rival = RIVALS[name]
+        if mode not in rival.modes:
+            found[name] = {"status": "left out", "problem": f"it does not {mode}"}
+        elif missing := rival.missing:
+            found[name] = {"status": "not installed", "problem": f"{', '.join(missing)} is not installed"}
+        if name in found:
+            print(f"graphnet bench: {name} is left out: {found[name]['problem']}", file=sys.stderr)
+    return found
 
 
 def _what(work: Work) -> str:

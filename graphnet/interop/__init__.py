@@ -1,1 +1,1 @@
-"""Other formats and libraries: weights from and to safetensors, graphs as modules of torch."""
+"""Other formats and libraries: weights from and to safetensors; graphs as ONNX, as modules of torch, for JAX."""

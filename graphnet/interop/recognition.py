@@ -177,6 +177,12 @@ def normalization(node: Node) -> Call | None:
     return None
 
 
+def layer_normalization(node: Node) -> Call | None:
+    """`normalization`, where it is over the last axes."""
+    call = normalization(node)
+    return call if call is not None and call.name == "layer_norm" else None
+
+
 def _normalization(node: Node, y: Node, scale: Node | None, shift: Node | None) -> Call | None:
     group = isinstance(y.op, Reshape) and isinstance(y.inputs[0].op, Standardize)
     inner = y.inputs[0] if group else y

@@ -29,6 +29,7 @@ class Rival:
 
 _OWN = "graphnet.cli.rivals.own"
 _TORCH = "graphnet.cli.rivals.torch"
+_ONNX = "graphnet.cli.rivals.onnx"
 RIVALS: Mapping[str, Rival] = {
     rival.name: rival
     for rival in (
@@ -38,6 +39,9 @@ RIVALS: Mapping[str, Rival] = {
         Rival("native", f"{_OWN}:Native", ("llvmlite",)),
         Rival("torch", f"{_TORCH}:Eager", ("torch",)),
         Rival("torch-compile", f"{_TORCH}:Compiled", ("torch",)),
+        Rival("jax", "graphnet.cli.rivals.jax:Jitted", ("jax",)),
+        Rival("onnxruntime", f"{_ONNX}:OnnxRuntime", ("onnx", "onnxruntime"), (PREDICT,)),
+        Rival("openvino", f"{_ONNX}:OpenVino", ("onnx", "openvino"), (PREDICT,)),
     )
 }
 REFEREE = Rival("referee", f"{_OWN}:Referee")

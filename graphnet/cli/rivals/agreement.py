@@ -9,20 +9,21 @@ import numpy as np
 
 from graphnet.cli.rivals import TRAIN
 
-LOSS_BOUND = 2e-3
+LOSS_BOUNDS = (1e-4, 1e-3, 1e-2, 1e-2, 1e-2)
 OUTPUT_BOUND = 1e-3
 MOVE_BOUND = 0.1
 BUFFER_BOUND = 2e-3
 _NOISE = 1e-5
 BOUNDS = {
-    "losses of the first five steps, each relative to the referee's": LOSS_BOUND,
+    "losses of the first five steps, each relative to the referee's": LOSS_BOUNDS,
     "weights' moves in the first step, each array's as a whole, relative to the referee's": MOVE_BOUND,
     "running statistics after the first step, relative to the largest": BUFFER_BOUND,
     "outputs, relative to the largest": OUTPUT_BOUND,
 }
-"""How far apart float32 results may be. A sum in another order moves a loss by some 1e-6 of itself; Adam makes steps
-of the same length of all gradients, tiny ones too, so that after five steps it is some 1e-4. A convolution's wrong
-gradient is beyond each of them."""
+"""How far apart float32 results may be. A sum in another order moves a loss by some 1e-6 of itself. From there on
+differences grow: a rounding opens a ReLU, a small batch is normalized by its own variance, Adam makes steps of the same
+length of all gradients, tiny ones too; NumPy's kernels and torch's, both right, were seen 3e-3 apart after five steps
+of a ResNet on batches of four. A wrong gradient shows in the first step's moves, whatever the losses say."""
 
 
 def disagreement(mode: str, wanted: Mapping[str, Any], got: Mapping[str, Any]) -> str | None:
@@ -31,8 +32,9 @@ def disagreement(mode: str, wanted: Mapping[str, Any], got: Mapping[str, Any]) -
         return "it began with other weights or batches"
     if mode != TRAIN:
         return _outputs_differ(wanted["results"], got["results"])
-    for step, ((true,), (loss,)) in enumerate(zip(wanted["results"], got["results"], strict=True), 1):
-        if not abs(float(loss) - float(true)) <= LOSS_BOUND * abs(float(true)):
+    steps = zip(wanted["results"], got["results"], LOSS_BOUNDS, strict=True)
+    for step, ((true,), (loss,), bound) in enumerate(steps, 1):
+        if not abs(float(loss) - float(true)) <= bound * abs(float(true)):
             return f"the loss of step {step} is {float(loss):.6g}, not {float(true):.6g}"
     return _moves_differ(wanted, got) or _buffers_differ(wanted, got)
 
