@@ -29,6 +29,7 @@ _WORK = 1 << 18  # multiplications of a chunk, at least
 _CHUNKS = 8  # of a product, where there is work for as many
 _DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
 _ROWS = 24  # of the result: for fewer, packing the right operand does not pay
+_FEW = 4  # rows or columns: for as few, vectors along them would be mostly empty
 _PANELS = 3  # of the result: for fewer, packing the left operand does not pay
 _DEEP = 256  # rows of the right operand: for more, a panel that is not packed leaves the first-level cache
 _REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
@@ -38,7 +39,7 @@ _LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level
 def matmul(out: View, a: View, b: View, scratch: Scratch) -> list[Kernel] | None:
     """out = a @ b; None for integers. Vectors run along the result's columns or, the product turned, along its rows.
 
-    Where there are few rows and both operands lie along the depth, every element is a dot product of two rows.
+    Where there are few rows or columns and both operands lie along the depth, elements are dot products of two rows.
     """
     if out.dtype not in ("f32", "f64"):
         return None
@@ -52,10 +53,12 @@ def matmul(out: View, a: View, b: View, scratch: Scratch) -> list[Kernel] | None
     product = min(able, key=lambda way: way.packing)
     if batch:
         return [product.kernel(scratch)]
+    along_depth = a.strides[1] == 1 and b.strides[0] == 1 and a.shape[1] >= lanes
+    few = min(out.shape) <= _FEW or (product.sizes[0] < _ROWS and not _neighbours(product.right))
+    if along_depth and few:
+        return dots(out, a, b, lanes)
     if product.sizes[0] >= _ROWS:
         return product.by_rows(scratch)
-    if a.strides[1] == 1 and b.strides[0] == 1 and a.shape[1] > 1 and not _neighbours(product.right):
-        return dots(out, a, b, lanes)
     return product.by_columns(scratch)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphnet.backend.native.backend import scratch_types
+from graphnet.backend.native.backend import Maker
 from graphnet.graph.layout import in_order
 from graphnet.graph.types import type_of
 from graphnet.ops import reductions, shaping
@@ -59,10 +59,10 @@ def test_blocks_read_memory_once():
     """What is kept is fastest in memory and fits one group of vectors: each block is a chunk, and the rest another."""
     x = images("NHWC", (64, 16, 32, 32), "float32")
     out = np.empty(16, "f")
-    (scratch,) = scratch_types(shaping.Sum(CHANNELS, False), [out, x])
+    (scratch,) = Maker().scratch_types(shaping.Sum(CHANNELS, False), [out, x])
     assert scratch.static_size == 64 * 16
     small = images("NHWC", (2, 16, 8, 8), "float32")
-    assert scratch_types(shaping.Sum(CHANNELS, False), [out, small]) == ()
+    assert Maker().scratch_types(shaping.Sum(CHANNELS, False), [out, small]) == ()
 
 
 @pytest.mark.parametrize("kept", [1, 3, 40])
