@@ -29,19 +29,18 @@ from graphnet.backend.native.padding import borders, inside, padding
 from graphnet.backend.native.philox import uniform
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
-from graphnet.backend.native.pooling import pooling
 from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.spans import Access, meetings, readers, share, span
 from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
 from graphnet.backend.native.waiting import can_wait
+from graphnet.backend.native.windowed import windowed
 from graphnet.errors import MissingExtraError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.fused import Fused
 from graphnet.ops.linear import Matmul
-from graphnet.ops.pooling import MaxPooling
 from graphnet.ops.random import Uniform
 from graphnet.ops.slicing import Pad
 from graphnet.ops.softmax_cross_entropy import LabelOp
@@ -304,6 +303,4 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
     moved = copies(op, out, inputs)
     if moved is not None:
         return moved
-    if isinstance(op, MaxPooling):
-        return pooling(op, out, inputs)
-    return reduction(op, out, inputs, scratch)
+    return windowed(op, out, inputs, scratch) or reduction(op, out, inputs, scratch)

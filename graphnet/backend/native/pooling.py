@@ -1,130 +1,127 @@
-"""Max pooling, its places and its gradient, as pointwise work on views: one view for each position in the window."""
+"""Max pooling, its places, its gradient and that one's: pointwise work on a view for each position in a window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise, product
+import math
+from collections.abc import Iterable, Sequence
 
 from graphnet.backend.native import functions as f
+from graphnet.backend.native.blocks import Folding
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Kernel, Value
-from graphnet.backend.native.views import View
-from graphnet.graph.node import Op
-from graphnet.ops.pooling import MaxPool2d, MaxPool2dGradient, MaxPool2dPlaces, MaxPooling
-from graphnet.ops.windows import Offset
+from graphnet.backend.native.rows import LARGEST
+from graphnet.backend.native.views import Scratch, View
+from graphnet.backend.native.windows import Axis, Region, Tap2, regions, summed, zeroed
+from graphnet.ops.pooling import MaxPool2d, MaxPool2dGather, MaxPool2dGradient, MaxPool2dPlaces, MaxPooling
 
-_Compute = Callable[[Sequence[Value]], list[Value]]
+_UNROLLED = 32  # positions of a window that are written out; of more, the maximum is a reduction
 
 
-def pooling(op: Op, out: View, inputs: Sequence[View]) -> list[Kernel] | None:
-    """Kernels that fill `out`; None for other ops, and for a gradient whose windows overlap or leave gaps."""
-    if not isinstance(op, MaxPooling) or any(view.dtype not in ("f32", "f64", "u8") for view in (out, *inputs)):
-        return None
+def pooling(op: MaxPooling, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel] | None:
+    """Kernels that fill `out`; None for an op that is none of these."""
     if isinstance(op, MaxPool2d):
-        (x,) = inputs
-        return _all(op, (_maxima(op, region) for region in _regions(op, x, out)))
+        return _all(_maxima(op, region, out, inputs[0], scratch) for region in _windows(op, inputs[0], out))
     if isinstance(op, MaxPool2dPlaces):
-        x, y = inputs
-        return _all(op, (_places(op, region, region.of(y)) for region in _regions(op, x, out)))
+        return _all(_places(op, region, out, *inputs) for region in _windows(op, inputs[0], out))
+    if isinstance(op, MaxPool2dGather):
+        return _all(_gathered(op, region, out, *inputs) for region in _windows(op, inputs[1], out))
     if isinstance(op, MaxPool2dGradient):
-        places, dy = inputs
-        sizes, counts = out.shape[2:], dy.shape[2:]
-        tiled = all(n * s == size for n, s, size in zip(counts, op.stride, sizes, strict=True))
-        if op.window.overlaps or not tiled or op.stride != op.kernel:
-            return None
-        return _all(op, (_gradient(op, region, region.of(dy)) for region in _regions(op, out, places)))
+        return _gradient(op, out, *inputs)
     return None
 
 
-@dataclass(frozen=True)
-class _Region:
-    """Windows that all see the same positions: `own`, their part of a view with an element a window; for each position
-    its number in row-major order and the part of the image that it sees."""
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    own: View
-    seen: tuple[tuple[int, View], ...]
-
-    def of(self, view: View) -> View:
-        """The same windows of another view with an element a window."""
-        return _part(view, (self.rows[0], self.columns[0]), (1, 1), self.own.shape[2:])
+def _axes(op: MaxPooling, image: View, windows: View) -> list[Axis]:
+    before = [side[0] for side in op.padding]
+    sizes, counts = image.shape[2:], windows.shape[2:]
+    return [Axis(*axis) for axis in zip(sizes, counts, op.kernel, op.stride, before, op.dilation, strict=True)]
 
 
-def _regions(op: MaxPooling, image: View, windows: View) -> Iterator[_Region]:
+def _windows(op: MaxPooling, image: View, windows: View) -> list[Region]:
     """The windows in as few parts as have the same positions inside the image."""
-    offsets = op.window.offsets(image.shape[2:], windows.shape[2:])
-    cuts = [
-        sorted({0, windows.shape[2], *(edge for o in offsets for edge in (o.rows.start, o.rows.stop))}),
-        sorted({0, windows.shape[3], *(edge for o in offsets for edge in (o.columns.start, o.columns.stop))}),
-    ]
-    for rows, columns in product(pairwise(cuts[0]), pairwise(cuts[1])):
-        counts = (rows[1] - rows[0], columns[1] - columns[0])
-        seen = tuple(
-            (number, _part(image, _first(o, rows[0], columns[0], op), op.stride, counts))
-            for number, o in enumerate(offsets)
-            if o.rows.start <= rows[0] < o.rows.stop and o.columns.start <= columns[0] < o.columns.stop
-        )
-        yield _Region(rows, columns, _part(windows, (rows[0], columns[0]), (1, 1), counts), seen)
+    rows, columns = _axes(op, image, windows)
+    return regions(rows.forwards(), columns.forwards())
 
 
-def _first(offset: Offset, row: int, column: int, op: MaxPooling) -> tuple[int, int]:
-    """What the window at (row, column) sees at this position."""
-    down = offset.input_rows.start + (row - offset.rows.start) * op.stride[0]
-    return down, offset.input_columns.start + (column - offset.columns.start) * op.stride[1]
+def _number(op: MaxPooling, tap: Tap2) -> int:
+    """The place of a position: K for the first of K, 1 for the last."""
+    return (op.kernel[0] - tap[0].number) * op.kernel[1] - tap[1].number
 
 
-def _part(view: View, first: tuple[int, int], step: tuple[int, int], counts: Sequence[int]) -> View:
-    """Rows and columns of images from `first` on, `step` apart."""
-    n, c, h, w = view.strides
-    offset = view.offset + first[0] * h + first[1] * w
-    return replace(view, offset=offset, shape=(*view.shape[:2], *counts), strides=(n, c, h * step[0], w * step[1]))
+def _all(parts: Iterable[list[Kernel] | None]) -> list[Kernel]:
+    return [kernel for kernels in parts for kernel in kernels or ()]
 
 
-def _all(op: MaxPooling, regions: Iterator[list[Kernel] | None]) -> list[Kernel]:
-    return [kernel for kernels in regions for kernel in kernels or ()]
+def _maxima(op: MaxPooling, region: Region, out: View, x: View, scratch: Scratch) -> list[Kernel] | None:
+    own = region.own(out)
+    if len(region.taps) > _UNROLLED:
+        views = (region.windows(x, op.dilation), region.repeated(out))
+        return Folding(op.name, views, (3, 5), LARGEST, lambda values: values[0]).kernels(scratch)
 
-
-def _maxima(op: MaxPooling, region: _Region) -> list[Kernel] | None:
     def largest(values: Sequence[Value]) -> list[Value]:
-        found = values[0]
-        for value in values[1:]:
-            found = Apply("max", (found, value))
+        found: Value = LARGEST.start(out.dtype, values[0].width)
+        for number, value in enumerate(values if region.taps else ()):
+            found = Apply("max", (found, value)) if number else value
         return [found]
 
-    return pointwise(op.name, [region.own], [view for _, view in region.seen], largest)
+    return pointwise(op.name, [own], [region.seen(x, tap) for tap in region.taps], largest)
 
 
-def _places(op: MaxPooling, region: _Region, y: View) -> list[Kernel] | None:
-    """K - k for the first position k of K that holds the maximum; 0 where none equals it, which is a NaN."""
-    positions = op.kernel[0] * op.kernel[1]
+def _places(op: MaxPooling, region: Region, out: View, x: View, y: View) -> list[Kernel] | None:
+    """The first position that holds the maximum; 0 where none equals it, which is a NaN."""
 
     def place(values: Sequence[Value]) -> list[Value]:
         maximum, *elements = values
-        width = maximum.width
-        found: Value = Const(0, "u8", width)
-        for (number, _), element in reversed(list(zip(region.seen, elements, strict=True))):
+        found: Value = Const(0, out.dtype, maximum.width)
+        for tap, element in reversed(list(zip(region.taps, elements, strict=True))):
             hit = Apply("eq", (element, maximum), BOOLEAN)
-            found = f.select(hit, Const(positions - number, "u8", width), found)
+            found = f.select(hit, Const(_number(op, tap), out.dtype, maximum.width), found)
         return [found]
 
-    return pointwise(op.name, [region.own], [y, *(view for _, view in region.seen)], place)
+    seen = [region.seen(x, tap) for tap in region.taps]
+    return pointwise(op.name, [region.own(out)], [region.own(y), *seen], place)
 
 
-def _gradient(op: MaxPooling, region: _Region, dy: View) -> list[Kernel] | None:
+def _gathered(op: MaxPooling, region: Region, out: View, places: View, values: View) -> list[Kernel] | None:
+    """The element at a window's place; 0 where it has none."""
+
+    def chosen(operands: Sequence[Value]) -> list[Value]:
+        place, *elements = operands
+        found: Value = Const(0.0, out.dtype, place.width)
+        for tap, element in zip(region.taps, elements, strict=True):
+            found = f.select(_is(place, _number(op, tap)), element, found)
+        return [found]
+
+    seen = [region.seen(values, tap) for tap in region.taps]
+    return pointwise(op.name, [region.own(out)], [region.own(places), *seen], chosen)
+
+
+def _is(place: Value, number: int) -> Value:
+    return Apply("eq", (place, Const(number, place.dtype, place.width)), BOOLEAN)
+
+
+def _gradient(op: MaxPool2dGradient, out: View, places: View, dy: View) -> list[Kernel]:
+    """Each element the sum of dy of the windows whose place it is; apart windows write each of their positions."""
+    if not op.window.overlaps:
+        parts = _windows(op, out, dy)
+        covered = sum(math.prod(region.own(dy).shape) * len(region.taps) for region in parts)
+        zeros = [] if covered == math.prod(out.shape) else zeroed(op.name, out)
+        return zeros + _all(_spread(op, region, out, places, dy) for region in parts if region.taps)
+    rows, columns = _axes(op, out, dy)
+
+    def term(tap: Tap2, values: Sequence[Value]) -> Value:
+        place, given = values
+        return f.select(_is(place, _number(op, tap)), given, f.const(given, 0.0))
+
+    return summed(op.name, out, (rows, columns), lambda r, tap: [r.seen(places, tap), r.seen(dy, tap)], term)
+
+
+def _spread(op: MaxPooling, region: Region, out: View, places: View, dy: View) -> list[Kernel] | None:
     """dy to the position that a window's place names, 0 to its others."""
-    positions = op.kernel[0] * op.kernel[1]
 
     def spread(values: Sequence[Value]) -> list[Value]:
         place, given = values
-        return [
-            f.select(
-                Apply("eq", (place, Const(positions - number, "u8", place.width)), BOOLEAN),
-                given,
-                f.const(given, 0.0),
-            )
-            for number, _ in region.seen
-        ]
+        zero = f.const(given, 0.0)
+        return [f.select(_is(place, _number(op, tap)), given, zero) for tap in region.taps]
 
-    return pointwise(op.name, [view for _, view in region.seen], [region.own, dy], spread)
+    seen = [region.seen(out, tap) for tap in region.taps]
+    return pointwise(op.name, seen, [region.own(places), region.own(dy)], spread)

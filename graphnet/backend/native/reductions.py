@@ -94,12 +94,7 @@ def _first(values: Sequence[Value]) -> Value:
 def _per_row(x: View, inside: Sequence[int], scratch: Scratch) -> View:
     """A number a row in memory of its own, in the order of x's, as a view of x's shape."""
     sizes = [1 if axis in inside else size for axis, size in enumerate(x.shape)]
-    order = sorted(range(len(sizes)), key=lambda axis: -abs(x.strides[axis]))
-    flat = scratch.array(x.dtype, [sizes[axis] for axis in order])
-    strides = [0] * len(sizes)
-    for axis, stride in zip(order, flat.strides, strict=True):
-        strides[axis] = 0 if sizes[axis] == 1 else stride
-    return replace(flat, shape=x.shape, strides=tuple(strides))
+    return scratch.like(x, sizes).broadcast(x.shape)
 
 
 def wide(number: Value, like: Value) -> Value:

@@ -112,6 +112,15 @@ class Scratch:
         self.buffers.append(buffer)
         return View(buffer, 0, tuple(shape), tuple(strides))
 
+    def like(self, view: View, shape: Sequence[int]) -> View:
+        """An array of `shape` and of a view's dtype, whose axes lie in the order of the view's."""
+        order = sorted(range(len(shape)), key=lambda axis: (view.shape[axis] == 1, -abs(view.strides[axis])))
+        flat = self.array(view.dtype, [shape[axis] for axis in order])
+        strides = [0] * len(shape)
+        for axis, stride in zip(order, flat.strides, strict=True):
+            strides[axis] = 0 if shape[axis] == 1 else stride
+        return replace(flat, shape=tuple(shape), strides=tuple(strides))
+
     @property
     def types(self) -> tuple[TensorType, ...]:
         """What the planner has to find places for."""
