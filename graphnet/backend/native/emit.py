@@ -6,7 +6,6 @@ an outer loop is computed there: LLVM's own optimization passes are not needed, 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 from graphnet.backend.native.loops import (
@@ -31,11 +30,18 @@ from graphnet.backend.native.loops import (
     assigned,
     parts,
 )
+from graphnet.backend.native.notation import (
+    TYPES,
+    UNSIGNED,
+    beyond,
+    constant,
+    conversion,
+    kind_of,
+    mangled,
+    mask,
+    vector,
+)
 
-_TYPES = {
-    "f32": "float", "f64": "double", "i64": "i64", "i32": "i32", "i16": "i16", "i8": "i8",
-    "u64": "i64", "u32": "i32", "u16": "i16", "u8": "i8", "b1": "i1",
-}  # fmt: skip
 _FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "rem": "frem"}
 _INTEGER = {
     "add": "add", "sub": "sub", "mul": "mul", "div": "sdiv", "and": "and", "or": "or", "xor": "xor", "shl": "shl",
@@ -44,12 +50,10 @@ _INTEGER = {
 _COMPARED = {  # floats, signed integers, unsigned ones
     "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne"), "lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"),
 }  # fmt: skip
-_UNSIGNED = ("b1", "u8", "u16", "u32", "u64")
 _INTRINSICS = {
     "fma": "fma", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
     "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence", "pow": "pow",
 }  # fmt: skip
-_FAR = 1e9
 _CHOOSING = ("select", "max", "min")
 _OF_INTEGERS = {"max": ("smax", "umax"), "min": ("smin", "umin")}
 
@@ -100,7 +104,7 @@ class _Function:
         forwards = index.constant >= 0 and all(factor > 0 for _, factor in index.terms)
         step = "getelementptr inbounds" if forwards else "getelementptr"
         terms = tuple(sorted(index.terms, key=lambda term: self.depth[term[0]]))
-        pointer, element = f"%{buffer.name}", _TYPES[buffer.dtype]
+        pointer, element = f"%{buffer.name}", TYPES[buffer.dtype]
         for count in range(1, len(terms) + 1):
             var, factor = terms[count - 1]
             level = self.depth[var]
@@ -167,11 +171,11 @@ class _Function:
             return self.assign(f"load {kind}, ptr {pointer}, align {align}")
         name = f"llvm.masked.load.{mangled(load.dtype, load.width)}.p0"
         self.declared.add(f"declare {kind} @{name}(ptr, <{load.width} x i1>, {kind})")
-        mask = _mask(load.width, load.active or 0)
-        return self.assign(f"call {kind} @{name}(ptr align {align} {pointer}, {mask}, {kind} zeroinitializer)")
+        lanes = mask(load.width, load.active or 0)
+        return self.assign(f"call {kind} @{name}(ptr align {align} {pointer}, {lanes}, {kind} zeroinitializer)")
 
     def splat(self, splat: Splat) -> str:
-        scalar, kind = self.name(splat.value), _TYPES[splat.dtype]
+        scalar, kind = self.name(splat.value), TYPES[splat.dtype]
         if splat.width == 1:
             return scalar
         return self.spread(scalar, kind, splat.width)
@@ -193,14 +197,14 @@ class _Function:
         source = value.operands[0]
         kind, is_float = vector(source.dtype, source.width), source.dtype[0] == "f"
         if value.name in _COMPARED:
-            test = ("fcmp " if is_float else "icmp ") + _COMPARED[value.name][_kind_of(source.dtype)]
+            test = ("fcmp " if is_float else "icmp ") + _COMPARED[value.name][kind_of(source.dtype)]
             return self.assign(f"{test} {kind} {operands[0]}, {operands[1]}")
         if value.name == "select":
             chosen = vector(value.dtype, value.width)
             return self.assign(f"select {kind} {operands[0]}, {chosen} {operands[1]}, {chosen} {operands[2]}")
         if value.name in ("cast", "bits"):
             wanted = vector(value.dtype, value.width)
-            how = "bitcast" if value.name == "bits" else _conversion(source.dtype, value.dtype)
+            how = "bitcast" if value.name == "bits" else conversion(source.dtype, value.dtype)
             if how == "fptosi":
                 return self.saturated(source, value, operands[0])
             return operands[0] if how is None else self.assign(f"{how} {kind} {operands[0]} to {wanted}")
@@ -215,30 +219,30 @@ class _Function:
     def saturated(self, source: Value, value: Apply, operand: str) -> str:
         """A float as an integer: the nearest there is where it does not fit, 0 for NaN (plainly: poison)."""
         kind, wanted = vector(source.dtype, source.width), vector(value.dtype, value.width)
-        sign = "u" if value.dtype in _UNSIGNED else "s"
+        sign = "u" if value.dtype in UNSIGNED else "s"
         name = f"llvm.fpto{sign}i.sat.{mangled(value.dtype, value.width)}.{mangled(source.dtype, source.width)}"
         self.declared.add(f"declare {wanted} @{name}({kind})")
         return self.assign(f"call {wanted} @{name}({kind} {operand})")
 
     def beyond(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
-        """The second operand, except in lanes where the first is _FAR from 0: there, what the system's library says."""
+        """The second operand, except in lanes where the first is far from 0: there, what the system's library says."""
         kind = vector(dtype, width)
         full = f"gn.far.{name}.{mangled(dtype, width)}"
         of = mangled(dtype, width)
         self.declared |= {f"declare {kind} @llvm.{used}.{of}({kind})" for used in ("fabs", name)}
-        self.declared.add(_beyond(full, name, dtype, width))
+        self.declared.add(beyond(full, name, dtype, width))
         return self.assign(f"call {kind} @{full}({', '.join(f'{kind} {operand}' for operand in operands)})")
 
     def intrinsic(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
         kind = vector(dtype, width)
-        how = _INTRINSICS[name] if dtype[0] == "f" else _OF_INTEGERS[name][dtype in _UNSIGNED]
+        how = _INTRINSICS[name] if dtype[0] == "f" else _OF_INTEGERS[name][dtype in UNSIGNED]
         full = f"llvm.{how}.{mangled(dtype, width)}"
         self.declared.add(f"declare {kind} @{full}({', '.join([kind] * len(operands))})")
         return self.assign(f"call {kind} @{full}({', '.join(f'{kind} {operand}' for operand in operands)})")
 
     def across(self, name: str, source: Value, operand: str) -> str:
         """All lanes added (or the largest of them): halves to halves, so that the order is fixed here, not by LLVM."""
-        width, kind = source.width, _TYPES[source.dtype]
+        width, kind = source.width, TYPES[source.dtype]
         while width > 1:
             half, wide = width // 2, vector(source.dtype, width)
             halves = []
@@ -253,7 +257,7 @@ class _Function:
 
     def binary(self, name: str, dtype: str, width: int, operands: Sequence[str]) -> str:
         infix = (_FLOAT if dtype[0] == "f" else _INTEGER).get(name)
-        if infix == "sdiv" and dtype in _UNSIGNED:
+        if infix == "sdiv" and dtype in UNSIGNED:
             infix = "udiv"
         if name == "mulhi":
             return self.upper_half(operands)
@@ -295,8 +299,8 @@ class _Function:
             return
         name = f"llvm.masked.store.{mangled(store.buffer.dtype, store.value.width)}.p0"
         self.declared.add(f"declare void @{name}({kind}, ptr, <{store.value.width} x i1>)")
-        mask = _mask(store.value.width, store.active or 0)
-        self.line(f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {mask})")
+        lanes = mask(store.value.width, store.active or 0)
+        self.line(f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {lanes})")
 
     def pick(self, pick: Pick) -> None:
         """The body, behind what brings the number into its range; as unsigned ones, negative numbers are large."""
@@ -395,75 +399,3 @@ def _flatten(block: _Block, lines: list[str]) -> None:
             _flatten(item, lines)
         else:
             lines.append(str(item))
-
-
-def vector(dtype: str, width: int) -> str:
-    """LLVM's type of `width` lanes; of one, the scalar's."""
-    return _TYPES[dtype] if width == 1 else f"<{width} x {_TYPES[dtype]}>"
-
-
-def mangled(dtype: str, width: int) -> str:
-    """A type as it stands in the name of an intrinsic: v8f32."""
-    short = dtype.replace("u", "i").replace("b", "i")
-    return short if width == 1 else f"v{width}{short}"
-
-
-def constant(const: Const) -> str:
-    """A constant in LLVM's notation: floats by their bits, so that nothing is rounded again."""
-    if const.dtype[0] == "f":
-        rounded = struct.unpack("f", struct.pack("f", const.value))[0] if const.dtype == "f32" else float(const.value)
-        scalar = f"0x{struct.unpack('>Q', struct.pack('>d', rounded))[0]:016X}"
-    else:
-        scalar = str(int(const.value))
-    if const.width == 1:
-        return scalar
-    kind = _TYPES[const.dtype]
-    return f"<{', '.join([f'{kind} {scalar}'] * const.width)}>"
-
-
-def _conversion(source: str, wanted: str) -> str | None:
-    """The instruction that turns one dtype into another; None where they are the same."""
-    if source == wanted:
-        return None
-    size = {"b1": 0, **ELEMENTS}
-    if source[0] == "f" and wanted[0] == "f":
-        return "fpext" if size[wanted] > size[source] else "fptrunc"
-    if source[0] == "f":
-        return "fptosi"
-    unsigned = source in _UNSIGNED
-    if wanted[0] == "f":
-        return "uitofp" if unsigned else "sitofp"
-    if size[wanted] == size[source]:
-        return None  # the same bits, of another sign
-    return "trunc" if size[wanted] < size[source] else "zext" if unsigned else "sext"
-
-
-def _kind_of(dtype: str) -> int:
-    """0 for floats, 1 for signed integers, 2 for unsigned ones and booleans."""
-    return 0 if dtype[0] == "f" else 1 + (dtype in _UNSIGNED)
-
-
-def _beyond(full: str, name: str, dtype: str, width: int) -> str:
-    """A function for `_Function.beyond`. Vectors in which no lane is far, which is nearly all, leave it at once."""
-    kind, bits = vector(dtype, width), "i1" if width == 1 else f"<{width} x i1>"
-    limit = constant(Const(_FAR, dtype, width))
-    of = mangled(dtype, width)
-    return f"""
-define internal {kind} @{full}({kind} %x, {kind} %near) noinline {{
-  %size = call {kind} @llvm.fabs.{of}({kind} %x)
-  %far = fcmp ogt {kind} %size, {limit}
-  %lanes = bitcast {bits} %far to i{width}
-  %any = icmp ne i{width} %lanes, 0
-  br i1 %any, label %slow, label %done
-slow:
-  %found = call {kind} @llvm.{name}.{of}({kind} %x)
-  %chosen = select {bits} %far, {kind} %found, {kind} %near
-  ret {kind} %chosen
-done:
-  ret {kind} %near
-}}"""
-
-
-def _mask(width: int, active: int) -> str:
-    bits = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(width))
-    return f"<{width} x i1> <{bits}>"
