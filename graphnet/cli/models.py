@@ -233,6 +233,7 @@ def _from_file(place: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"graphnet_model_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ArgumentError(f"{place!r} is not a Python file")
+    _import_from_here()
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
     _guarded(place, lambda: loader.exec_module(module))
@@ -240,8 +241,7 @@ def _from_file(place: str) -> ModuleType:
 
 
 def _from_module(place: str) -> ModuleType:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    _import_from_here()
     try:
         found = importlib.util.find_spec(place) if all(part.isidentifier() for part in place.split(".")) else None
     except ModuleNotFoundError:
@@ -251,6 +251,12 @@ def _from_module(place: str) -> ModuleType:
         raise ArgumentError(f"there is no model {place!r}{hint}")
     module: ModuleType = _guarded(place, lambda: importlib.import_module(place))
     return module
+
+
+def _import_from_here() -> None:
+    """Let modules be found in the folder that the command runs in, as `python` itself does."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def _guarded(place: str, action: Any) -> Any:
