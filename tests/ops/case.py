@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 import graphnet as gn
+from graphnet.backend.native.backend import Checked, Native, NativeBackend
 from graphnet.graph.node import Node
 from graphnet.ops.evaluate import evaluate
+from graphnet.program import Program
 
 try:
     import torch
@@ -128,8 +130,28 @@ def run(
     """The values of `outputs` by one of `BACKENDS`."""
     if backend == "reference":
         return evaluate(outputs, dict(zip(inputs, arrays, strict=True)))
-    results = gn.compile(list(inputs), list(outputs), backend=backend)(*arrays)
+    step = gn.compile(list(inputs), list(outputs), backend=backend)
+    results = step(*arrays)
+    if isinstance(step.program.lowered.backend, NativeBackend):
+        assert_native(step.program)
     return [np.asarray(result) for result in results]
+
+
+NOT_NATIVE = frozenset([
+    "adaptive_avg_pool2d", "adaptive_avg_pool2d_gradient", "avg_pool2d", "avg_pool2d_gradient", "max_pool2d",
+    "max_pool2d_gather", "max_pool2d_gradient", "upsample", "im2col", "col2im", "conv2d", "conv2d_filter_gradient",
+    "conv2d_input_gradient", "direct_filter_gradient", "matmul",
+])  # fmt: skip
+"""Ops of which some rows still run the reference kernel on the native backend."""
+
+
+def assert_native(program: Program) -> None:
+    """Every step on arrays with elements has a native kernel, but for those of the ops in `NOT_NATIVE`."""
+    lowered = program.lowered
+    kernels = (*lowered.first, *lowered.body, *lowered.commit)
+    for node, kernel in zip(program.schedule.steps, kernels, strict=True):
+        is_native = isinstance(kernel, Native | Checked) or node.op.name in NOT_NATIVE
+        assert is_native or 0 in [value.type.static_size for value in (node, *node.inputs)], node
 
 
 def torch_values(case: Case, dtype: str = "float64") -> tuple[np.ndarray, list[np.ndarray]]:

@@ -40,6 +40,7 @@ from graphnet.errors import MissingExtraError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.fused import Fused
+from graphnet.ops.joining import Concatenate
 from graphnet.ops.linear import Matmul
 from graphnet.ops.random import Uniform
 from graphnet.ops.slicing import Pad
@@ -219,13 +220,17 @@ class Maker:
 
     def scratch_types(self, op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
         """The scratch of the step that fills arrays[0] from the others, which need strides only; None if none is."""
-        views = planned(arrays)
+        if not arrays[0].size:
+            return ()
+        views = planned(_counting(op, arrays))
         made = None if views is None else self(op, views)
         return None if made is None else made.scratch.types
 
     def located(self, number: int, step: Bound, access: Access, readers: frozenset[int] | None) -> Located | None:
         """The loops of a step on its memory; None where its reference kernel has to."""
-        found = locate([step.out, *step.inputs])
+        if not step.out.size:
+            return Located((number,), (), (), access)  # nothing to do, in no time
+        found = locate(_counting(step.op, [step.out, *step.inputs]))
         made = None if found is None else self(step.op, found[0])
         if found is None or made is None:
             return None
@@ -240,6 +245,11 @@ class Maker:
         elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
             point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
         return Located((number,), named, (*blocks, *made.scratch.blocks(step.work)), access, point, border)
+
+
+def _counting(op: Op, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays that loops are made for: what has no elements adds nothing to what is joined."""
+    return [array for array in arrays if array.size or not isinstance(op, Concatenate)]
 
 
 def _named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:

@@ -61,7 +61,7 @@ def test_repeated_and_skipped_elements():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_joining(dtype):
-    shapes = [((7,), 0, (3, 1, 9)), ((4, 5), 0, (1, 8)), ((3, 5, 17), 1, (2, 3)), ((3, 5), 1, (40, 1))]
+    shapes = [((7,), 0, (3, 0, 1, 9)), ((4, 5), 0, (1, 8)), ((3, 5, 17), 1, (2, 3)), ((3, 5), 1, (40, 1))]
     for shape, axis, counts in shapes:
         x = [drawn((*shape[:axis], count, *shape[axis + 1 :]), dtype, count) for count in counts]
         check(Concatenate(axis), x, np.empty((*shape[:axis], sum(counts), *shape[axis + 1 :]), dtype))
