@@ -5,6 +5,9 @@
                        4 the memory map; 5 generated code
     GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
                        inputs unchanged, and freed bytes filled with NaN
+    GRAPHNET_CACHE     a folder for compiled code that later processes take over, or "off"; where it is not set,
+                       graphnet in XDG_CACHE_HOME or in ~/.cache
+    GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not set
     OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
 """
 
@@ -18,6 +21,7 @@ from graphnet.errors import ArgumentError
 DEFAULT_BACKEND = "numpy"
 MAX_DEBUG = 5
 MAX_CHECK = 2
+DEFAULT_CACHE_MB = 256
 
 
 def backend(known: Collection[str] = ()) -> str:
@@ -39,6 +43,28 @@ def debug() -> int:
 def check() -> int:
     """How much compiling and running check, 0 to 2. Raises `ArgumentError` for any other value of GRAPHNET_CHECK."""
     return _level("GRAPHNET_CHECK", MAX_CHECK)
+
+
+def cache() -> str | None:
+    """The folder in which compiled code is kept for later processes; None: nowhere, by wish or for want of a home."""
+    text = os.environ.get("GRAPHNET_CACHE", "").strip()
+    if text == "off":
+        return None
+    if text:
+        return os.path.abspath(os.path.expanduser(text))
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):  # the specification says to ignore others
+        return os.path.join(given, "graphnet")
+    home = os.path.expanduser("~")
+    return os.path.join(home, ".cache", "graphnet") if os.path.isabs(home) else None
+
+
+def cache_bytes() -> int:
+    """How much compiled code is kept at most. Raises `ArgumentError` where GRAPHNET_CACHE_MB is no whole number."""
+    text = os.environ.get("GRAPHNET_CACHE_MB", "").strip() or str(DEFAULT_CACHE_MB)
+    if not (text.isascii() and text.isdecimal()):
+        raise ArgumentError(f"GRAPHNET_CACHE_MB must be a whole number of millions of bytes, not {text!r}")
+    return int(text) * 1_000_000
 
 
 def blas_threads() -> str:

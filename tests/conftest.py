@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 import pytest
 
@@ -16,6 +17,7 @@ _HARMLESS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["GRAPHNET_CACHE"] = "off"  # a test finds nothing that an earlier run left, and leaves nothing
     for line in _HARMLESS:
         config.addinivalue_line("filterwarnings", line)
     if importlib.util.find_spec("torch"):

@@ -8,8 +8,9 @@ from graphnet.errors import ArgumentError
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for variable in ("GRAPHNET_BACKEND", "GRAPHNET_DEBUG", "GRAPHNET_CHECK", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(variable, raising=False)
+    for name in ("BACKEND", "DEBUG", "CHECK", "CACHE", "CACHE_MB"):
+        monkeypatch.delenv(f"GRAPHNET_{name}", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def test_defaults():
@@ -55,3 +56,27 @@ def test_the_threads_of_blas_are_reported_as_they_are_set(monkeypatch):
     assert config.blas_threads() == ""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert config.blas_threads() == "2"
+
+
+def test_the_folder_of_compiled_code(monkeypatch):
+    monkeypatch.setenv("HOME", "/somebody")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert config.cache() == "/somebody/.cache/graphnet"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/as/the/specification/forbids")
+    assert config.cache() == "/somebody/.cache/graphnet"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert config.cache() == "/cache/graphnet"
+    monkeypatch.setenv("GRAPHNET_CACHE", "~/code")
+    assert config.cache() == "/somebody/code"
+    monkeypatch.setenv("GRAPHNET_CACHE", "off")
+    assert config.cache() is None
+
+
+def test_the_size_of_the_folder_of_compiled_code(monkeypatch):
+    assert config.cache_bytes() == 256_000_000
+    monkeypatch.setenv("GRAPHNET_CACHE_MB", "3")
+    assert config.cache_bytes() == 3_000_000
+    for text in ("-1", "1.5", "much", "²"):
+        monkeypatch.setenv("GRAPHNET_CACHE_MB", text)
+        with pytest.raises(ArgumentError, match=f"GRAPHNET_CACHE_MB must be a whole number .*'{text}'"):
+            config.cache_bytes()

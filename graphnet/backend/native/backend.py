@@ -143,7 +143,7 @@ def why_not() -> str | None:
         runtime_library()
     except MissingExtraError as error:
         return error.problem
-    except (OSError, RuntimeError) as error:
+    except (AttributeError, OSError, RuntimeError) as error:  # another version of llvmlite, or one that does not fit
         return f"LLVM cannot run: {error}"
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +13,17 @@ from typing import Any
 from graphnet.extras import extra
 
 _names = count()
+_linking = threading.Lock()
+_OPTIONS = {"opt": 3, "reloc": "pic", "codemodel": "default", "jit": True}
+
+
+def _unlock() -> None:
+    global _linking
+    _linking = threading.Lock()  # in a forked child: another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 @dataclass(frozen=True)
@@ -36,16 +49,19 @@ def host() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+@cache
+def identity() -> tuple[str, ...]:
+    """All that decides, beside a module's text, what code it becomes."""
+    llvm = _binding()
+    version = ".".join(map(str, llvm.llvm_version_info))
+    return (extra("llvmlite").__version__, version, llvm.get_process_triple(), *host(), *map(str, _OPTIONS.values()))
+
+
 def _machine() -> Any:
     llvm = _binding()
     cpu, features = host()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default", jit=True)
-
-
-@cache
-def _jit() -> Any:
-    return _binding().create_lljit_compiler(_machine(), use_jit_link=True)
+    return target.create_target_machine(cpu=cpu, features=features, **_OPTIONS)
 
 
 def compile_object(text: str) -> bytes:
@@ -70,12 +86,49 @@ def assembly(text: str) -> str:
 
 
 def load(code: bytes, functions: list[str], imports: Mapping[str, int] | None = None) -> Loaded:
-    """Link object code into this process. `imports` are the addresses of what it calls."""
-    llvm = _binding()
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name, address in (imports or {}).items():
+    """Link object code into this process. `imports` are the addresses of what it calls.
+
+    By ORC's JITLink; where that does not work here, by MCJIT from then on. Raises `RuntimeError` where neither does.
+    """
+    with _linking:
+        for link in tuple(_linkers):
+            try:
+                loaded = link(code, functions, imports or {})
+            except (AttributeError, OSError, RuntimeError) as error:
+                problem = error
+            else:
+                del _linkers[: _linkers.index(link)]
+                return loaded
+    raise RuntimeError(f"LLVM cannot link code: {problem}") from problem
+
+
+@cache
+def _orc() -> Any:
+    return _binding().create_lljit_compiler(_machine(), use_jit_link=True)
+
+
+def _link_by_orc(code: bytes, functions: list[str], imports: Mapping[str, int]) -> Loaded:
+    builder = _binding().JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name, address in imports.items():
         builder.import_symbol(name, address)
     for name in functions:
         builder.export_symbol(name)
-    tracker = builder.link(_jit(), f"graphnet{next(_names)}")
+    tracker = builder.link(_orc(), f"graphnet{next(_names)}")
     return Loaded({name: tracker[name] for name in functions}, tracker)
+
+
+def _link_by_mcjit(code: bytes, functions: list[str], imports: Mapping[str, int]) -> Loaded:
+    llvm = _binding()
+    for name, address in imports.items():
+        llvm.add_symbol(name, address)
+    jit = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    jit.add_object_file(llvm.ObjectFileRef.from_data(code))
+    jit.finalize_object()
+    addresses = {name: jit.get_function_address(name) for name in functions}
+    missing = [name for name, address in addresses.items() if not address]
+    if missing:
+        raise RuntimeError(f"no function {', '.join(missing)} in the code")
+    return Loaded(addresses, jit)
+
+
+_linkers = [_link_by_orc, _link_by_mcjit]  # the first that works does it

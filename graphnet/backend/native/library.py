@@ -16,6 +16,7 @@ from graphnet.backend.native import engine
 from graphnet.backend.native.canonical import canonical
 from graphnet.backend.native.emit import emit
 from graphnet.backend.native.loops import Kernel
+from graphnet.backend.native.objects import object_code
 
 MODULE = 64  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
 
@@ -72,5 +73,5 @@ def _compiled(kernels: Sequence[Kernel]) -> dict[str, Code]:
     text = emit(kernels)
     if config.debug() >= 5:
         print(text, file=sys.stderr)
-    code = engine.load(engine.compile_object(text), [kernel.name for kernel in kernels])
+    code = engine.load(object_code(text), [kernel.name for kernel in kernels])
     return {kernel.name: Code(code.addresses[kernel.name], code) for kernel in kernels}

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from graphnet.backend.native import engine
+from graphnet.backend.native.objects import object_code
 from graphnet.backend.native.runtime import FINISHED, LINE, SHARES, runtime
 
 
@@ -23,6 +24,8 @@ class Pool:
         skip = -raw.ctypes.data % LINE
         self._memory = raw[skip : skip + size]
         self.sync = self._memory.ctypes.data
+        # The threads look there until the process is gone, also while the interpreter clears away its objects.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
         self._start()
 
     def _start(self) -> None:
@@ -42,7 +45,7 @@ class Pool:
 def library() -> engine.Loaded:
     """The runtime's functions."""
     names = ["gn_launch", "gn_resume", "gn_cancel", "gn_work"]
-    return engine.load(engine.compile_object(runtime()), names)
+    return engine.load(object_code(runtime()), names)
 
 
 _pools: dict[int, Pool] = {}
