@@ -89,7 +89,7 @@ def _weights(w: View, steps: tuple[int, int] = (1, 1), offset: int = 0) -> Opera
 def _forward(op: DirectConvolution, out: View, x: View, w: View) -> list[Kernel]:
     sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
     (down, right), (n, row, column, _) = op.stride, x.strides
-    way = images(out.shape)
+    way = images(out.shape, VECTOR // ELEMENTS[out.dtype])
     left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
     return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4]), w))
 
@@ -136,7 +136,7 @@ def _input_gradient(op: DirectInputGradient, out: View, dy: View, w: View) -> li
         if not rows.count or not columns.count:
             kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
             continue
-        way = images(shape)
+        way = images(shape, VECTOR // ELEMENTS[out.dtype])
         first = (rows.offset + op.before[0]) * row + (columns.offset + op.before[1]) * column
         depth = {"i": -rows.back * row, "j": -columns.back * column, "c": along}
         left = Operand(dy.buffer, way.strides(n, row, column) | depth, dy.offset + first)

@@ -29,6 +29,7 @@ from graphnet.backend.native.loops import (
     Var,
     assigned,
     parts,
+    pieces,
 )
 from graphnet.backend.native.notation import (
     TYPES,
@@ -292,15 +293,17 @@ class _Function:
         if isinstance(store.value, Apply) and store.value.name in _CHOOSING and store.value.dtype[0] == "f":
             # Choosing between a new value and what lies there would become a masked store, four times as slow.
             value = self.intrinsic("fence", store.value.dtype, store.value.width, [value])
-        kind, pointer = vector(store.buffer.dtype, store.value.width), self.address(store.buffer, store.index)
-        align = ELEMENTS[store.buffer.dtype]
-        if store.active in (None, store.value.width):
-            self.line(f"store {kind} {value}, ptr {pointer}, align {align}")
+        dtype, width = store.buffer.dtype, store.value.width
+        pointer = self.address(store.buffer, store.index)
+        if store.active in (None, width):
+            self.line(f"store {vector(dtype, width)} {value}, ptr {pointer}, align {ELEMENTS[dtype]}")
             return
-        name = f"llvm.masked.store.{mangled(store.buffer.dtype, store.value.width)}.p0"
-        self.declared.add(f"declare void @{name}({kind}, ptr, <{store.value.width} x i1>)")
-        lanes = mask(store.value.width, store.active or 0)
-        self.line(f"call void @{name}({kind} {value}, ptr align {align} {pointer}, {lanes})")
+        for first, lanes in pieces(store.active or 0):  # a masked store takes as long as a dozen plain ones
+            chosen = ", ".join(f"i32 {lane}" for lane in range(first, first + lanes))
+            kind = vector(dtype, width)
+            part = self.assign(f"shufflevector {kind} {value}, {kind} poison, <{lanes} x i32> <{chosen}>")
+            place = self.assign(f"getelementptr {TYPES[dtype]}, ptr {pointer}, i64 {first}")
+            self.line(f"store <{lanes} x {TYPES[dtype]}> {part}, ptr {place}, align {ELEMENTS[dtype]}")
 
     def pick(self, pick: Pick) -> None:
         """The body, behind what brings the number into its range; as unsigned ones, negative numbers are large."""

@@ -216,6 +216,17 @@ class Kernel:
     aligned: Mapping[Buffer, int] = field(default_factory=dict)  # bytes, where more than an element's
 
 
+def pieces(count: int) -> list[tuple[int, int]]:
+    """(first, lanes): so many neighbours as vectors of 8, 4, 2 and 1 lanes, none of which is idle."""
+    found = []
+    first = 0
+    while first < count:
+        lanes = next(lanes for lanes in (8, 4, 2, 1) if first + lanes <= count)
+        found.append((first, lanes))
+        first += lanes
+    return found
+
+
 # -- looking through kernels -----------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from graphnet.backend.native.contraction import (
     row_tiles,
 )
 from graphnet.backend.native.dots import dots
-from graphnet.backend.native.loops import ELEMENTS, Const, Kernel, Load, Statement, Store, Var, affine
+from graphnet.backend.native.loops import ELEMENTS, Const, Kernel, Load, Statement, Store, Var, affine, pieces
 from graphnet.backend.native.views import VECTOR, Scratch, View
 
 _WORK = 1 << 18  # multiplications of a chunk, at least
@@ -261,22 +261,11 @@ class _Product:
             at = _along(self.left, around, {tile: tall * down, k: along})
             end, start = target.offset + first * depth, self.left.offset + first * down
             stores: list[Statement] = []
-            for row, lanes in _pieces(tall) if down == 1 else [(row, 1) for row in range(tall)]:
+            for row, lanes in pieces(tall) if down == 1 else [(row, 1) for row in range(tall)]:
                 value = Load(self.left.buffer, affine(at, start + row * down), lanes)
                 stores.append(Store(target.buffer, affine(to, end + row), value))
             body += nested([k, tile], stores)
         return body
-
-
-def _pieces(count: int) -> list[tuple[int, int]]:
-    """(first, lanes): neighbours as vectors of 8, 4, 2 and 1, so that no lane is idle."""
-    found = []
-    first = 0
-    while first < count:
-        lanes = next(lanes for lanes in (8, 4, 2, 1) if first + lanes <= count)
-        found.append((first, lanes))
-        first += lanes
-    return found
 
 
 def _along(view: View, around: Sequence[Var], inner: Mapping[Var, int]) -> dict[Var, int]:

@@ -35,7 +35,7 @@ def _padded(images: Node, padding: Sides) -> Node:
 def _panels(weight: Node, places: tuple[int, ...]) -> Node:
     """A weight (..., columns) as panels that suit a result of these places, (N, H, W)."""
     lanes = lanes_of(weight.dtype)
-    return Panels(image_vectors(places, weight.type.static_shape[-1], lanes) * lanes)(weight)
+    return Panels(image_vectors((*places, weight.type.static_shape[-1]), lanes) * lanes)(weight)
 
 
 @rule(Apply(Conv2d, x, w, name="conv"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from graphnet.backend.native.contraction import Contraction, best_vectors, contraction, split_columns
+from graphnet.backend.native.contraction import Contraction, best_vectors, contraction, cycles, split_columns
 from graphnet.backend.native.loops import Kernel, Statement, Var
 
 _WIDE = 12  # places beside one another that are enough rows for tiles by themselves
-_LISTED = 24  # places, at most, that are listed as the rows of tiles
+_LISTED = 28  # places, at most, that are listed as the rows of tiles
+_LITTLE = 0.97  # of the time: for less, rows are not listed
 _CHUNK = 128  # places of a chunk, at least
 _CHUNKS = 8  # of a kernel, where there are as many
 PANEL = "panel"
@@ -62,10 +64,10 @@ def _kernel(name: str, parts: Sequence[Contraction], chunk: Var) -> Kernel:
     return Kernel(name, tuple(buffers), chunk, tuple(body))
 
 
-def images(shape: Sequence[int]) -> Images:
-    """The way through the places of `shape`, (N, H, W, ...)."""
-    batch, height, width, *_ = shape
-    tall = 1 if width >= _WIDE else _divisor(height, _LISTED // width)
+def images(shape: Sequence[int], lanes: int) -> Images:
+    """The way through the places of `shape`, (N, H, W, filters)."""
+    batch, height, width, filters = shape
+    tall = _tall(height, width, filters, lanes)
     listed = _divisor(batch, _LISTED // (2 * height * width)) if tall == height and width < _WIDE else 1
     each = listed
     while each * height * width < _CHUNK and batch % (2 * each) == 0 and batch >= 2 * each * _CHUNKS:
@@ -77,13 +79,21 @@ def images(shape: Sequence[int]) -> Images:
     return Images(sizes, rows, chunk if most >= _CHUNKS // 2 else PANEL)
 
 
-def image_vectors(shape: Sequence[int], columns: int, lanes: int) -> int:
-    """How many vectors a panel of `columns` filters should have, for the places of `shape`."""
-    way = images(shape)
-    rows = 1
-    for name in way.rows:
-        rows *= way.sizes[name]
-    return best_vectors(rows, columns, lanes)
+def image_vectors(shape: Sequence[int], lanes: int) -> int:
+    """How many vectors a panel of filters should have, for the places of `shape`, (N, H, W, filters)."""
+    way = images(shape, lanes)
+    return best_vectors(prod(way.sizes[name] for name in way.rows), shape[3], lanes)
+
+
+def _tall(height: int, width: int, filters: int, lanes: int) -> int:
+    """How many rows of an image are listed together: what the tiles cost least for; one, where more gain little."""
+
+    def cost(tall: int) -> float:
+        rows = tall * width
+        spared = 1.0 if tall > 1 else _LITTLE
+        return spared * cycles(rows, filters, best_vectors(rows, filters, lanes), lanes) / tall
+
+    return min((d for d in range(1, height + 1) if height % d == 0 and (d == 1 or d * width <= _LISTED)), key=cost)
 
 
 def _divisor(size: int, most: int) -> int:
