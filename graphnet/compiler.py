@@ -67,7 +67,9 @@ def compile(
     def specialize(sizes: Mapping[str, int]) -> Program:
         declared = graph.bind(sizes)
         log = Log()
-        rewritten = apply_pipeline(declared, chosen.rules, log, optimize=rewrite, fast_math=fast_math)
+        rewritten = apply_pipeline(
+            declared, chosen.rules, log, optimize=rewrite, fast_math=fast_math, fusing=chosen.fuse
+        )
         level = config.check() if check is None else check
         if level >= 1:
             for name, before, after in log.passes:

@@ -10,11 +10,12 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.fused import bound
 from graphnet.ops.unrolled import Unrolled
-from graphnet.rewrite.driver import Rule
+from graphnet.rewrite.driver import Log, Rule
 
 Kernel: TypeAlias = "Callable[[], object]"
 
@@ -38,6 +39,9 @@ class Backend(Protocol):
 
     name: str
     rules: Sequence[Rule]  # rewrites this backend wants, after the common ones
+
+    def fuse(self, graph: Graph, log: Log) -> Graph:
+        """The last of the rewrites: what had better be one step becomes one."""
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """Types of the scratch arrays of one step, which are planned as the op's own are and come as `Bound.work`.

@@ -14,6 +14,7 @@ import numpy as np
 
 from graphnet.backend.base import Bound, own_workspace
 from graphnet.backend.base import Kernel as BoundKernel
+from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
@@ -29,7 +30,8 @@ from graphnet.ops.pooling import (
     MaxPooling,
 )
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample, adaptive_windows
-from graphnet.rewrite.driver import Rule
+from graphnet.rewrite.driver import Log, Rule
+from graphnet.rewrite.fusion import fuse
 
 Kernel: TypeAlias = Callable[..., None]
 
@@ -296,6 +298,10 @@ class NaiveBackend:
 
     name = "naive"
     rules: Sequence[Rule] = ()
+
+    def fuse(self, graph: Graph, log: Log) -> Graph:
+        """Elementwise work, tile by tile."""
+        return fuse(graph, log)
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from graphnet.backend.base import Bound, Kernel, own_workspace
+from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.rewrite.convolution import CONVOLUTION
-from graphnet.rewrite.driver import Rule
+from graphnet.rewrite.driver import Log, Rule
+from graphnet.rewrite.fusion import fuse
 
 
 class NumpyBackend:
@@ -18,6 +20,10 @@ class NumpyBackend:
 
     name = "numpy"
     rules: Sequence[Rule] = CONVOLUTION
+
+    def fuse(self, graph: Graph, log: Log) -> Graph:
+        """Elementwise work, tile by tile."""
+        return fuse(graph, log)
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""

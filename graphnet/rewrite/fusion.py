@@ -5,7 +5,7 @@ What lies between them then needs a tile of memory each instead of whole arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from graphnet.graph.graph import Graph, reapply
 from graphnet.graph.node import Node
@@ -40,7 +40,7 @@ def fuse(graph: Graph, log: Log) -> Graph:
             if len(members) == 1:
                 replaced[node] = reapply(node, [replaced[value] for value in node.inputs])
             else:
-                replaced[node] = _fused(members, replaced)
+                replaced[node] = fused(members, replaced)
                 log.firings.append(Firing("fuse", _EQUATION, node, replaced[node]))
     return graph.substitute(replaced)
 
@@ -53,7 +53,8 @@ def _only_for(value: Node, reader: Node, graph: Graph) -> bool:
     return graph.users[value] == [reader] and value.shape == reader.shape and value not in graph.outputs
 
 
-def _fused(members: Sequence[Node], replaced: dict[Node, Node]) -> Node:
+def fused(members: Sequence[Node], replaced: Mapping[Node, Node]) -> Node:
+    """The last of `members` as one node with the others, on what `replaced` says of what they read."""
     outside = list(dict.fromkeys(v for member in members for v in member.inputs if v not in members))
     numbers = {node: number for number, node in enumerate([*outside, *members])}
     parts: list[Part] = [(member.op, tuple(numbers[value] for value in member.inputs)) for member in members]

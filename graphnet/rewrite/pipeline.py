@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graphnet.graph.graph import Graph
 from graphnet.rewrite.algebra import EXACT
@@ -30,8 +30,16 @@ PIPELINE: list[tuple[str, list[Rule]]] = [
 ]
 
 
-def apply_pipeline(graph: Graph, backend_rules: Sequence[Rule], log: Log, *, optimize: bool, fast_math: bool) -> Graph:
-    """`graph` after every pass. Without `optimize` only what running it needs is done."""
+def apply_pipeline(
+    graph: Graph,
+    backend_rules: Sequence[Rule],
+    log: Log,
+    *,
+    optimize: bool,
+    fast_math: bool,
+    fusing: Callable[[Graph, Log], Graph] = fuse,
+) -> Graph:
+    """`graph` after every pass, `fusing` the backend's own. Without `optimize` only what running it needs is done."""
     if optimize:
         for name, rules in PIPELINE:
             graph = rewrite(graph, rules, log, name)
@@ -39,7 +47,7 @@ def apply_pipeline(graph: Graph, backend_rules: Sequence[Rule], log: Log, *, opt
             graph = rewrite(graph, [*INEXACT, *SIMPLIFY], log, "fast math")
         if backend_rules:
             graph = rewrite(graph, [*backend_rules, *MERGING], log, "for the backend")
-        before, graph = graph, fuse(graph, log)
+        before, graph = graph, fusing(graph, log)
         log.passes.append(("fuse", before, graph))
     before, graph = graph, materialize(graph)
     log.passes.append(("materialize", before, graph))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial, reduce
 from itertools import groupby
 from operator import itemgetter
@@ -13,55 +13,23 @@ from operator import itemgetter
 import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
-from graphnet.backend.native.convolution import direct
-from graphnet.backend.native.copies import copies
-from graphnet.backend.native.elementwise import elementwise
-from graphnet.backend.native.indexing import indexing
+from graphnet.backend.native.fusing import MOMENTS, fuse_passes
 from graphnet.backend.native.job import Job
 from graphnet.backend.native.library import Code, compiled
-from graphnet.backend.native.loops import Buffer, show
-from graphnet.backend.native.loops import Kernel as Loops
-from graphnet.backend.native.losses import label_loss
-from graphnet.backend.native.matmul import matmul
-from graphnet.backend.native.merging import Pass, Point, grouped
-from graphnet.backend.native.ops import Direct, Panels
-from graphnet.backend.native.padding import borders, inside, padding
-from graphnet.backend.native.philox import uniform
+from graphnet.backend.native.loops import show
+from graphnet.backend.native.makers import Located, Maker, named
+from graphnet.backend.native.merging import Pass, grouped
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.prove import prove
-from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.rules import DIRECT
-from graphnet.backend.native.spans import Access, meetings, readers, share, span
-from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
+from graphnet.backend.native.spans import Access, meetings, readers, share
 from graphnet.backend.native.waiting import can_wait
-from graphnet.backend.native.windowed import windowed
 from graphnet.errors import MissingExtraError
-from graphnet.graph.node import Node, Op
+from graphnet.graph.graph import Graph
+from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
-from graphnet.ops.fused import Fused
-from graphnet.ops.joining import Concatenate
-from graphnet.ops.linear import Matmul
-from graphnet.ops.random import Uniform
-from graphnet.ops.slicing import Pad
-from graphnet.ops.softmax_cross_entropy import LabelOp
-from graphnet.rewrite.driver import Rule
-
-
-@dataclass(frozen=True)
-class Located:
-    """The loops of one step, or of several in one pass, proven, and the memory that each of their buffers stands for.
-
-    numbers: of the steps. access: what they touch. point: what is done at each element, where a step is just that and
-    may become part of a pass; border: the loops that it needs beside.
-    """
-
-    numbers: tuple[int, ...]
-    loops: tuple[Loops, ...]
-    blocks: tuple[Block, ...]
-    access: Access
-    point: Point | None = None
-    border: tuple[Loops, ...] = ()
+from graphnet.rewrite.driver import Log, Rule
 
 
 class Module:
@@ -152,11 +120,15 @@ class NativeBackend:
     """Loops generated for the exact shapes, through LLVM."""
 
     name = "native"
-    rules: Sequence[Rule] = DIRECT
+    rules: Sequence[Rule] = [*DIRECT, *MOMENTS]
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available() if threads is None else threads
         self._maker = Maker()
+
+    def fuse(self, graph: Graph, log: Log) -> Graph:
+        """Elementwise work goes to whoever reads it, reductions included."""
+        return fuse_passes(graph, log)
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the step's loops ask for; where it has none, what the op says."""
@@ -196,67 +168,6 @@ class NativeBackend:
         return found
 
 
-@dataclass(frozen=True)
-class Made:
-    """Loops of one op, proven, and the buffers that they are written in terms of: of the operands, and of scratch."""
-
-    loops: tuple[Loops, ...]
-    buffers: tuple[Buffer, ...]
-    scratch: Scratch
-
-
-class Maker:
-    """What makes loops, and remembers them: the steps of a program have few different shapes."""
-
-    def __init__(self) -> None:
-        self._made: dict[Hashable, Made | None] = {}
-
-    def __call__(self, op: Op, views: Sequence[View]) -> Made | None:
-        """The loops that fill views[0] from the others; None where the op's reference kernel has to."""
-        key = op, layout(views)
-        if key not in self._made:
-            self._made[key] = _made(op, views)
-        return self._made[key]
-
-    def scratch_types(self, op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
-        """The scratch of the step that fills arrays[0] from the others, which need strides only; None if none is."""
-        if not arrays[0].size:
-            return ()
-        views = planned(_counting(op, arrays))
-        made = None if views is None else self(op, views)
-        return None if made is None else made.scratch.types
-
-    def located(self, number: int, step: Bound, access: Access, readers: frozenset[int] | None) -> Located | None:
-        """The loops of a step on its memory; None where its reference kernel has to."""
-        if not step.out.size:
-            return Located((number,), (), (), access)  # nothing to do, in no time
-        found = locate(_counting(step.op, [step.out, *step.inputs]))
-        made = None if found is None else self(step.op, found[0])
-        if found is None or made is None:
-            return None
-        buffers = dict(zip(dict.fromkeys(view.buffer for view in found[0]), made.buffers, strict=True))
-        blocks = [replace(block, buffer=buffers[block.buffer]) for block in found[1]]
-        named = _named(f"step{number}", made.loops)
-        point: Point | None = None
-        border = named[:0]
-        if isinstance(step.op, Pad):
-            point = Point(number, None, inside(step.op, step.out, step.inputs[0]), step.inputs, readers, span(step.out))
-            border = named[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
-        elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
-            point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
-        return Located((number,), named, (*blocks, *made.scratch.blocks(step.work)), access, point, border)
-
-
-def _counting(op: Op, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The arrays that loops are made for: what has no elements adds nothing to what is joined."""
-    return [array for array in arrays if array.size or not isinstance(op, Concatenate)]
-
-
-def _named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:
-    """The loops under names of their own."""
-    return tuple(replace(loops, name=f"{prefix}.{part}.{loops.name}") for part, loops in enumerate(made))
-
-
 def _merged(natives: Sequence[Native]) -> list[Located]:
     """The steps of a run of kernels, those that go over the same elements in one pass."""
     steps = {step.numbers[0]: step for native in natives for step in native.steps}
@@ -280,37 +191,4 @@ def _pass(item: Pass, members: Sequence[Located]) -> list[Located] | None:
         prove(kernel)
     access = reduce(Access.together, [member.access for member in members])
     borders = [replace(member, loops=member.border, point=None) for member in members if member.border]
-    return [*borders, Located(numbers, _named(f"steps{numbers[0]}", loops), tuple(blocks), access)]
-
-
-def _made(op: Op, views: Sequence[View]) -> Made | None:
-    scratch = Scratch()
-    made = _loops(op, views[0], views[1:], scratch)
-    if made is None:
-        return None
-    for loops in made:
-        prove(loops)
-    return Made(tuple(made), tuple(dict.fromkeys(view.buffer for view in views)), scratch)
-
-
-def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Loops] | None:
-    if isinstance(op, Matmul):
-        a, b = inputs
-        return matmul(out, a, b, scratch)
-    if isinstance(op, LabelOp):
-        return label_loss(op, out, *inputs)
-    if op.elementwise or isinstance(op, Fused):
-        return elementwise(op, out, inputs)
-    if isinstance(op, (Direct, Panels)):
-        return direct(op, out, inputs, scratch)
-    if isinstance(op, Pad) and not inputs[0].is_bool:
-        return padding(op, out, *inputs)
-    if isinstance(op, Uniform):
-        return uniform(op, out, *inputs)
-    picked = indexing(op, out, inputs)
-    if picked is not None:
-        return picked
-    moved = copies(op, out, inputs)
-    if moved is not None:
-        return moved
-    return windowed(op, out, inputs, scratch) or reduction(op, out, inputs, scratch)
+    return [*borders, Located(numbers, named(f"steps{numbers[0]}", loops), tuple(blocks), access)]

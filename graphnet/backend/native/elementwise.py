@@ -26,7 +26,7 @@ from graphnet.backend.native.loops import (
 )
 from graphnet.backend.native.views import VECTOR, View, merged_axes
 from graphnet.graph.node import Op
-from graphnet.ops.fused import Fused
+from graphnet.ops.fused import Fused, Part
 
 Results: TypeAlias = "tuple[list[Statement], list[Value]]"
 
@@ -185,10 +185,16 @@ def compute(op: Op, operands: Sequence[Value]) -> Value | None:
     """The value of an elementwise op, or of several fused; None where one has no expression."""
     if not isinstance(op, Fused):
         return expression(op, operands)
+    known = expressions(op.parts, operands)
+    return None if known is None else known[-1]
+
+
+def expressions(parts: Sequence[Part], operands: Sequence[Value]) -> list[Value] | None:
+    """The operands and the value of each part, by the numbers that `Fused` gives them; None as `compute`."""
     known: list[Value] = list(operands)
-    for part, numbers in op.parts:
+    for part, numbers in parts:
         value = expression(part, [known[number] for number in numbers])
         if value is None:
             return None
         known.append(value)
-    return known[-1]
+    return known

@@ -30,6 +30,7 @@ from graphnet.backend.native.loops import (
 from graphnet.backend.native.views import VECTOR, View, merged_axes
 
 Element: TypeAlias = "Callable[[Sequence[Value]], Value]"
+Elements: TypeAlias = "Callable[[Sequence[Value]], list[Value]]"
 Strides: TypeAlias = "tuple[int, ...]"  # one a view
 Loops: TypeAlias = "tuple[tuple[Var, Strides], ...]"
 _AT_ONCE = 8  # vectors reduced side by side where lanes are rows, half as many along a row
@@ -76,46 +77,70 @@ class Row:
     active: int | None = None
     vectors: int = 1
 
+    @property
+    def size(self) -> int:
+        """Elements of the row."""
+        return math.prod(size for size, _ in self.inner)
+
     # -- reducing ----------------------------------------------------------------------------------------------------
 
     def fold(self, fold: Fold, element: Element, dtype: str) -> tuple[list[Statement], Value]:
         """Statements that reduce element(the views' values) over the row, and the result: one number, or one a lane."""
+        statements, (result,) = self.folds(fold, lambda values: [element(values)], 1, dtype)
+        return statements, result
+
+    def folds(self, fold: Fold, elements: Elements, count: int, dtype: str) -> tuple[list[Statement], list[Value]]:
+        """The same of `count` values of each element, all in one walk."""
         width = self.lanes
         vectors, left = self._cut()
-        total = Register("total", dtype, width)
+        totals = [Register(f"total{n}", dtype, width) for n in range(count)]
         slower = self._slower()
         body: list[Statement] = []
-        for first, count, blocks in _blocks(vectors, self._at_once):
-            body += self._block(fold, element, total, slower, first, count, blocks)
+        at_once = max(1, self._at_once // count)
+        for first, size, blocks in _blocks(vectors, at_once):
+            body += self._block(fold, elements, totals, slower, (first, size, blocks, at_once))
         if left:
             neutral = fold.start(dtype, width)
-            value = element(self._loads(slower, vectors * width, width, left))
             inside = Apply("lt", (Position(Affine(), width, 1), Const(left, "i64", width)), BOOLEAN)
-            body.append(Set(total, Apply(fold.name, (total, Apply("select", (inside, value, neutral))))))
-        found: Value = Apply(f"across_{fold.name}", (total,)) if self.lane is None and width > 1 else total
-        result = Register("result", dtype, 1 if self.lane is None else width)
-        return [Set(total, fold.start(dtype, width)), *_nested(slower, body), Set(result, found)], result
+            values = elements(self._loads(slower, vectors * width, width, left))
+            for total, value in zip(totals, values, strict=True):
+                body.append(Set(total, Apply(fold.name, (total, Apply("select", (inside, value, neutral))))))
+        start: list[Statement] = [Set(total, fold.start(dtype, width)) for total in totals]
+        results: list[Value] = [Register(f"result{n}", dtype, 1 if self.lane is None else width) for n in range(count)]
+        across = self.lane is None and width > 1
+        found = [Apply(f"across_{fold.name}", (total,)) if across else total for total in totals]
+        end = [Set(result, value) for result, value in zip(results, found, strict=True) if isinstance(result, Register)]
+        return [*start, *_nested(slower, body), *end], results
 
     def _block(
-        self, fold: Fold, element: Element, total: Register, slower: Loops, first: int, count: int, blocks: int
+        self,
+        fold: Fold,
+        elements: Elements,
+        totals: Sequence[Register],
+        slower: Loops,
+        cut: tuple[int, int, int, int],
     ) -> list[Statement]:
-        """From vector `first` of the innermost axis on `blocks` times `count` vectors, each time reduced by themselves,
-        then into `total`."""
-        together = self._at_once if count % self._at_once == 0 else 1
+        """From vector `first` of the innermost axis on `blocks` times `count` vectors, `at_once` of them side by side,
+        each time reduced by themselves, then into `totals`."""
+        first, count, blocks, at_once = cut
+        together = at_once if count % at_once == 0 else 1
         step = self.lanes if self.lane is None else 1
-        parts = [Register(f"part{u}", total.dtype, total.width) for u in range(together)]
+        dtype, width = totals[0].dtype, totals[0].width
+        parts = [[Register(f"part{n}_{u}", dtype, width) for n in range(len(totals))] for u in range(together)]
         around = (Var("block", blocks), tuple(stride * step * count for stride in self._strides))
         loop = (Var("v", count // together), tuple(stride * step * together for stride in self._strides))
         loops = (*slower, around, loop)
-        body = [
-            Set(part, Apply(fold.name, (part, element(self._loads(loops, (first + u) * step, self.lanes)))))
-            for u, part in enumerate(parts)
-        ]
-        joined: Value = parts[0]
-        for part in parts[1:]:
-            joined = Apply(fold.name, (joined, part))
-        start = [Set(part, fold.start(total.dtype, total.width)) for part in parts]
-        block: list[Statement] = [*start, For(loop[0], tuple(body)), Set(total, Apply(fold.name, (total, joined)))]
+        body: list[Statement] = []
+        for u, sums in enumerate(parts):
+            values = elements(self._loads(loops, (first + u) * step, self.lanes))
+            body += [Set(part, Apply(fold.name, (part, value))) for part, value in zip(sums, values, strict=True)]
+        block: list[Statement] = [Set(part, fold.start(dtype, width)) for sums in parts for part in sums]
+        block.append(For(loop[0], tuple(body)))
+        for n, total in enumerate(totals):
+            joined: Value = parts[0][n]
+            for sums in parts[1:]:
+                joined = Apply(fold.name, (joined, sums[n]))
+            block.append(Set(total, Apply(fold.name, (total, joined))))
         return _nested([around], block)
 
     # -- writing -----------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import numpy as np
 
 from graphnet.backend.base import Bound
 from graphnet.backend.native import engine
-from graphnet.backend.native.backend import Maker, NativeBackend
+from graphnet.backend.native.backend import NativeBackend
 from graphnet.backend.native.emit import emit
 from graphnet.backend.native.loops import Buffer, Kernel
+from graphnet.backend.native.makers import Maker
 from graphnet.backend.native.prove import prove
 from graphnet.graph.node import Op
 

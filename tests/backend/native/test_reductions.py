@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphnet.backend.native.backend import Maker
+from graphnet.backend.native.makers import Maker
 from graphnet.graph.layout import in_order
 from graphnet.graph.types import type_of
 from graphnet.ops import reductions, shaping

@@ -1,0 +1,244 @@
+"""Few passes over memory, in the graph: elementwise work goes into the reductions that read it, and reductions of the
+same arrays become one.
+
+A value that is little work and comes from one array is worked out again by each of its readers, who read that array in
+its place, so that it is never stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from graphnet.backend.native.statistics import Moments, Sums
+from graphnet.graph.graph import Graph, reapply
+from graphnet.graph.node import Node
+from graphnet.graph.provenance import deriving
+from graphnet.ops.comparison import Where
+from graphnet.ops.elementwise import Add, Divide, Multiply, Subtract
+from graphnet.ops.fused import Part
+from graphnet.ops.reductions import Mean
+from graphnet.ops.shaping import Cast, Sum, reshape
+from graphnet.ops.sources import size_of
+from graphnet.ops.unary import Negative, Square
+from graphnet.rewrite.driver import Any, Apply, Context, Firing, Log, Rule, rule
+from graphnet.rewrite.fusion import fused
+
+_LEAST = 4096  # elements of what is worth it
+_MOST_PARTS = 24
+_MOST_COPIED = 6  # parts of a value that is worked out again
+_MOST_RESULTS = 6  # sums of one pass: their partial sums have to stay in registers
+_LITTLE = (Add, Subtract, Multiply, Divide, Negative, Square, Cast, Where)
+
+_EQUATION = "sum(f(x)), sum(g(x, y))  -->  sums(x, y)    where f and g are elementwise: one pass, which stores neither"
+
+x = Any("x")
+
+
+@rule(Apply(Sum, Apply(Square, Apply(Subtract, x, Apply(Mean, x, name="mean"))), name="node"))
+def moments_in_one_pass(x: Node, mean: Node, node: Node) -> Node | None:
+    """sum(square(x - mean(x)))  -->  moments(x)[1]    which reads x once"""
+    axes = _axes(node)
+    if axes != _axes(mean) or mean.type != mean.op.kept(x.type):  # type: ignore[attr-defined]
+        return None
+    return reshape(Moments(axes)(x)[1], node.shape)
+
+
+@rule(Apply(Mean, x, name="node"))
+def mean_of_moments(x: Node, node: Node, context: Context) -> Node | None:
+    """mean(x)  -->  moments(x)[0]    where the moments are wanted"""
+    known = Moments(_axes(node))(x)
+    return reshape(known[0], node.shape) if known in context.users(x) else None
+
+
+MOMENTS: list[Rule] = [moments_in_one_pass, mean_of_moments]
+
+
+def fuse_passes(graph: Graph, log: Log) -> Graph:
+    """`graph` with elementwise work fused into the elementwise work and the reductions that read it."""
+    return _Passes(graph, log).graph_after()
+
+
+def _axes(node: Node) -> tuple[int, ...]:
+    """The axes of a reduction, counted from the front, in order."""
+    return tuple(sorted(axis % node.inputs[0].ndim for axis in node.op.attributes["axes"]))
+
+
+def _size(node: Node) -> int:
+    return node.type.static_size
+
+
+def _is_fusible(node: Node) -> bool:
+    return node.op.elementwise and not node.op.can_fail and _size(node) > _LEAST
+
+
+def _is_reduction(node: Node) -> bool:
+    if not isinstance(node.op, (Sum, Mean)):
+        return False
+    (value,) = node.inputs
+    return value.dtype.name in ("float32", "float64") and _size(value) > _LEAST and bool(_axes(node))
+
+
+@dataclass
+class _Together:
+    """Reductions that become one."""
+
+    nodes: list[Node]
+    sources: set[Node] = field(default_factory=set)
+
+
+class _Passes:
+    """A graph as it is fused: for each node, those that are worked out with it."""
+
+    def __init__(self, graph: Graph, log: Log) -> None:
+        self.graph, self.log = graph, log
+        self.roots = set(graph.roots)
+        self.place = {node: place for place, node in enumerate(graph.nodes)}
+        self.copied: dict[Node, Node] = {}  # what every reader works out, and the array that it comes from
+        self.members: dict[Node, list[Node]] = {}  # the elementwise nodes of each fusible node or reduction, in order
+        self.together: dict[Node, _Together] = {}
+        self.replaced: dict[Node, Node] = {}
+        for node in graph.nodes:
+            if _is_fusible(node):
+                self._note_copied(node)
+                self.members[node] = self._with_inputs(node)
+            elif _is_reduction(node):
+                (value,) = node.inputs
+                takes = value in self.members and (value in self.copied or self._is_only_for(value, node))
+                self.members[node] = self.members[value] if takes else []
+
+    def graph_after(self) -> Graph:
+        wanted = self._wanted()
+        for node in self.graph.nodes:
+            if node in wanted and _is_reduction(node):
+                self._join(node)
+        stack = list(reversed(self.graph.roots))
+        while stack:
+            missing = [value for value in self._reads(stack[-1]) if value not in self.replaced]
+            if missing:
+                stack += reversed(missing)
+                continue
+            node = stack.pop()
+            if node not in self.replaced:
+                self._replace(node)
+        return self.graph.substitute(self.replaced)
+
+    # -- what goes where ---------------------------------------------------------------------------------------------
+
+    def _note_copied(self, node: Node) -> None:
+        """Whether each of the node's several readers had better work it out from the one array that it comes from."""
+        readers = self.graph.users[node]
+        if len(readers) < 2 or node in self.roots or not isinstance(node.op, _LITTLE):
+            return
+        if not all(_is_reduction(r) or (_is_fusible(r) and r.shape == node.shape) for r in readers):
+            return
+        expression = self._with_inputs(node, only_copied=True)
+        if len(expression) > _MOST_COPIED or not all(isinstance(part.op, _LITTLE) for part in expression):
+            return
+        arrays = [value for value in _outside(expression) if _size(value) * 2 > _size(node)]
+        if len(arrays) == 1 and arrays[0].type.nbytes <= node.type.nbytes:
+            self.copied[node] = arrays[0]
+
+    def _with_inputs(self, node: Node, *, only_copied: bool = False) -> list[Node]:
+        """The node, last, and those of its inputs that are worked out with it, in the order of the graph."""
+        members = [node]
+        for value in dict.fromkeys(node.inputs):
+            goes = value in self.copied or (not only_copied and self._is_only_for(value, node))
+            if goes and value in self.members and value.shape == node.shape:
+                more = [member for member in self.members[value] if member not in members]
+                if len(members) + len(more) <= _MOST_PARTS:
+                    members += more
+        return sorted(members, key=self.place.__getitem__)
+
+    def _is_only_for(self, value: Node, reader: Node) -> bool:
+        return self.graph.users[value] == [reader] and value not in self.roots
+
+    def _wanted(self) -> set[Node]:
+        """The nodes that are not just worked out inside others."""
+        wanted = set(self.graph.roots)
+        for node in reversed(self.graph.nodes):
+            if node in wanted:
+                wanted.update(self._arrays(node))
+        return wanted
+
+    def _arrays(self, node: Node) -> Sequence[Node]:
+        """What the node, with what is worked out inside it, reads."""
+        members = self.members.get(node, [])
+        return _outside(members) if members else node.inputs
+
+    # -- reductions together -----------------------------------------------------------------------------------------
+
+    def _join(self, node: Node) -> None:
+        """Put a reduction to an earlier one of the same axes that reads the same array, if neither waits for it."""
+        value = node.inputs[0]
+        sources = {array for array in self._arrays(node) if array.shape == value.shape}
+        for known in dict.fromkeys(id(group) for group in self.together.values()):
+            group = next(g for g in self.together.values() if id(g) == known)
+            first = group.nodes[0]
+            like = (first.inputs[0].type, _axes(first)) == (value.type, _axes(node))
+            if like and len(group.nodes) < _MOST_RESULTS and group.sources & sources and self._is_apart(node, group):
+                group.nodes.append(node)
+                group.sources |= sources
+                self.together[node] = group
+                return
+        self.together[node] = _Together([node], sources)
+
+    def _is_apart(self, node: Node, group: _Together) -> bool:
+        """Whether the node does not wait for the group, also by way of what else is done together."""
+        stack, seen = list(self._arrays(node)), set[Node]()
+        while stack:
+            value = stack.pop()
+            if value in seen:
+                continue
+            seen.add(value)
+            others = self.together.get(value)
+            if others is group:
+                return False
+            stack += self._reads(value)
+        return True
+
+    def _reads(self, node: Node) -> list[Node]:
+        """What has to be there before the node, and those that are done together with it."""
+        nodes = self.together[node].nodes if node in self.together else [node]
+        return [value for each in nodes for value in self._arrays(each)]
+
+    # -- the nodes that stand there then -----------------------------------------------------------------------------
+
+    def _replace(self, node: Node) -> None:
+        members = self.members.get(node, [])
+        if node in self.together and (members or len(self.together[node].nodes) > 1):
+            self._replace_reductions(self.together[node].nodes)
+        elif len(members) > 1:
+            with deriving(node, rule="fuse"):
+                self.replaced[node] = fused(members, self.replaced)
+            self._tell("f(g(x), y)  -->  fused(x, y)    where f and g are elementwise, of one shape", node)
+        else:
+            with deriving(node):
+                self.replaced[node] = reapply(node, [self.replaced[value] for value in node.inputs])
+
+    def _replace_reductions(self, nodes: Sequence[Node]) -> None:
+        members = sorted({member for node in nodes for member in self.members[node]}, key=self.place.__getitem__)
+        arrays = list(dict.fromkeys([*_outside(members), *(n.inputs[0] for n in nodes if not self.members[n])]))
+        numbers = {value: number for number, value in enumerate([*arrays, *members])}
+        parts: list[Part] = [(part.op, tuple(numbers[value] for value in part.inputs)) for part in members]
+        op = Sums(len(arrays), tuple(parts), tuple(numbers[node.inputs[0]] for node in nodes), _axes(nodes[0]))
+        for place, node in enumerate(nodes):
+            with deriving(node, rule="sums_in_one_pass"):
+                total = reshape(op(*(self.replaced[value] for value in arrays))[place], node.shape)
+                if isinstance(node.op, Mean):
+                    total = total / size_of(
+                        math.prod(node.inputs[0].type.static_shape[a] for a in _axes(node)), node.dtype
+                    )
+                self.replaced[node] = total
+            self._tell(_EQUATION, node)
+
+    def _tell(self, equation: str, node: Node) -> None:
+        name = "sums_in_one_pass" if node in self.together else "fuse"
+        self.log.firings.append(Firing(name, equation, node, self.replaced[node]))
+
+
+def _outside(members: Sequence[Node]) -> list[Node]:
+    """What the members read of others."""
+    inside = set(members)
+    return list(dict.fromkeys(value for member in members for value in member.inputs if value not in inside))
