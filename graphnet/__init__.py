@@ -100,7 +100,7 @@ from graphnet.ops.unary import (
 )
 
 if TYPE_CHECKING:
-    from graphnet import training
+    from graphnet import interop, training
 
 __all__ = [
     "ArgumentError",
@@ -175,6 +175,7 @@ __all__ = [
     "index_add",
     "input",
     "instance_norm",
+    "interop",
     "interpolate",
     "isfinite",
     "isnan",
@@ -259,7 +260,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """`graphnet.training`, loaded when it is first asked for: serving a model needs none of it."""
-    if name == "training":
-        return import_module("graphnet.training")
+    """`graphnet.training` and `graphnet.interop`, loaded when first asked for: serving a model needs neither."""
+    if name in ("interop", "training"):
+        return import_module(f"graphnet.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,5 +23,5 @@ def extra(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         package = module.split(".")[0]
-        hint = f"pip install 'graphnet[{_EXTRAS[package]}]'"
+        hint = f"pip install 'graphnet[{_EXTRAS[package]}]'" if package in _EXTRAS else f"pip install {package}"
         raise MissingExtraError(f"{package} is needed for this and cannot be imported ({error}): {hint}") from error

@@ -144,6 +144,12 @@ def extras_of(task):
     return [flops(node) for node in Graph(task.wanted).bind({"N": 2}).nodes if node.op.name != "matmul"]
 
 
+def test_who_only_predicts_is_left_out_of_training(capsys):
+    found = contest._left_out(["numpy", "onnxruntime"], "train")
+    assert found == {"onnxruntime": {"status": "left out", "problem": "it does not train"}}
+    assert "onnxruntime is left out: it does not train" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

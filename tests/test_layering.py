@@ -51,7 +51,7 @@ DRAWING_IS_LOADED_WHEN_ASKED_FOR = {("executable", "viz")}
 AT_THE_TOP = {"numpy", "graphnet", *sys.stdlib_module_names}
 OPTIONAL = {
     "networkx", "graphviz", "matplotlib", "tqdm", "safetensors", "sklearn", "llvmlite", "onnx", "mpi4py", "torch",
-    "optuna", "PIL", "pooch", "requests", "rich", "tensorboardX", "threadpoolctl",
+    "optuna", "PIL", "pooch", "requests", "rich", "tensorboardX", "threadpoolctl", "jax", "onnxruntime", "openvino",
 }  # fmt: skip
 
 

@@ -28,9 +28,12 @@ class Eager:
         outputs = list(task.wanted)
         self._module = to_module(list(task.inputs), outputs, sizes=task.sizes).train(task.loss is not None)
         self._format: Any = None
-        self._made = self._compiled(self._module)
+        self._optimizer: Any = None
+        self._made = self._module
         self._choose_format()
-        self._optimizer: Any = None if task.optimizer is None else self._fused(task.optimizer)
+        self._made = self._compiled(self._module)
+        if task.optimizer is not None:
+            self._optimizer = self._fused(task.optimizer)
 
     def _compiled(self, module: Any) -> Any:
         return module
@@ -88,7 +91,7 @@ class Eager:
         if self._task.loss is None:
             self._predict(self._task.batches[0])
         else:
-            self._module(*self._tensors(self._task.batches[0])).backward()
+            self._made(*self._tensors(self._task.batches[0])).backward()
             self._module.zero_grad(set_to_none=True)
         return time.perf_counter() - start
 
@@ -106,7 +109,15 @@ class Eager:
 
 
 class Compiled(Eager):
-    """torch.compile, which generates code for the whole step but the optimizer's, whose fused one it keeps."""
+    """torch.compile, which generates code for the whole step but the optimizer's, whose fused one it keeps.
+
+    For predictions weights are frozen, which lets it bring them into the form that its kernels want.
+    """
 
     def _compiled(self, module: Any) -> Any:
+        extra("torch._inductor.config").freezing = self._task.loss is None
         return self._torch.compile(module, fullgraph=True, dynamic=False)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {**super().settings, "weights frozen": self._task.loss is None}
