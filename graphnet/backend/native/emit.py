@@ -75,6 +75,8 @@ class _Function:
         self.kernel = kernel
         self.count = 0
         self.declared: set[str] = set()
+        # Numbers, as the buffers' own names depend on where their memory happens to lie.
+        self.buffers = {buffer: f"%b{place}" for place, buffer in enumerate(kernel.buffers)}
         self.names: dict[Var, str] = {}
         self.depth: dict[Var, int] = {}
         self.values: dict[Register, str] = {}
@@ -105,7 +107,7 @@ class _Function:
         forwards = index.constant >= 0 and all(factor > 0 for _, factor in index.terms)
         step = "getelementptr inbounds" if forwards else "getelementptr"
         terms = tuple(sorted(index.terms, key=lambda term: self.depth[term[0]]))
-        pointer, element = f"%{buffer.name}", TYPES[buffer.dtype]
+        pointer, element = self.buffers[buffer], TYPES[buffer.dtype]
         for count in range(1, len(terms) + 1):
             var, factor = terms[count - 1]
             level = self.depth[var]
@@ -360,8 +362,8 @@ class _Function:
         kernel = self.kernel
         body = (For(kernel.chunk, kernel.body),)
         for place, buffer in enumerate(kernel.buffers):
-            self.line(f"%at.{buffer.name} = getelementptr inbounds ptr, ptr %addresses, i64 {place}")
-            self.line(f"%{buffer.name} = load ptr, ptr %at.{buffer.name}, align 8")
+            self.line(f"%at.{place} = getelementptr inbounds ptr, ptr %addresses, i64 {place}")
+            self.line(f"{self.buffers[buffer]} = load ptr, ptr %at.{place}, align 8")
         self.chunks(body[0])
         lines: list[str] = []
         _flatten(self.blocks[0], lines)

@@ -48,6 +48,27 @@ class Point:
         return merged_axes([self.out, *(np.broadcast_to(x, self.out.shape) for x in self.inputs)])
 
     @cached_property
+    def input_spans(self) -> tuple[Span, ...]:
+        """The bytes that each input lies in."""
+        return tuple(map(span, self.inputs))
+
+    @cached_property
+    def is_bordered(self) -> bool:
+        """Whether it also writes beside `out`."""
+        return self.span != span(self.out)
+
+    def places(self, sizes: tuple[int, ...]) -> list[Place]:
+        """Where out and the inputs lie when the axes are cut into these."""
+        if sizes not in self._places:
+            arrays = (self.out, *self.inputs)
+            self._places[sizes] = [_place(array, number, self.axes, sizes) for number, array in enumerate(arrays)]
+        return self._places[sizes]
+
+    @cached_property
+    def _places(self) -> dict[tuple[int, ...], list[Place]]:
+        return {}
+
+    @cached_property
     def is_in_vectors(self) -> bool:
         """Whether its own pass goes by vectors."""
         return _in_vectors([self.out, *(np.broadcast_to(x, self.out.shape) for x in self.inputs)], 1)
@@ -131,9 +152,8 @@ def in_one_pass(members: Sequence[Point]) -> Pass | None:
         return None
     walk = _Walk(frozenset(member.number for member in members))
     for k, member in enumerate(members):
-        arrays = (member.out, *member.inputs)
-        places = [_place(array, number, member.axes, sizes) for number, array in enumerate(arrays)]
-        if not walk.reads(places[1:], member.inputs) or not walk.writes(k, places[0], member):
+        places = member.places(tuple(sizes))
+        if not walk.reads(places[1:], member) or not walk.writes(k, places[0], member):
             return None
     loads = tuple(walk.loads.items())
     if len(loads) + len(walk.stored) > _MOST_ARRAYS:
@@ -157,19 +177,21 @@ class _Walk:
         self.values: dict[Place, int] = {}  # what a place would hold by now, by the member that made it
         self.written: list[Span] = []  # by each member, if it stored what it makes
         self.loads: dict[Place, np.ndarray] = {}
+        self.spans: dict[Place, Span] = {}  # of what is loaded
         self.stored: dict[Place, int] = {}
         self.operands: list[list[Place | int]] = []
 
-    def reads(self, places: Sequence[Place], arrays: Sequence[np.ndarray]) -> bool:
+    def reads(self, places: Sequence[Place], member: Point) -> bool:
         """Note what the next member reads; whether it can be had."""
         found: list[Place | int] = []
-        for place, array in zip(places, arrays, strict=True):
+        for place, array, lies in zip(places, member.inputs, member.input_spans, strict=True):
             if place in self.values:
                 found.append(self.values[place])
-            elif any(meet(span(array), written) for written in self.written):
+            elif any(meet(lies, written) for written in self.written):
                 return False  # some of it is a value of this pass, but not at the same index
             else:
                 self.loads.setdefault(place, array)
+                self.spans[place] = lies
                 found.append(place)
         self.operands.append(found)
         return True
@@ -181,8 +203,7 @@ class _Walk:
         self.written.append(member.span)
         if member.readers is not None and member.readers <= self.numbers:
             return True  # nobody will look for it in memory
-        bordered = member.span != span(member.out)
-        elsewhere = [span(array) for p, array in self.loads.items() if p != place or bordered]
+        elsewhere = [lies for p, lies in self.spans.items() if p != place or member.is_bordered]
         elsewhere += [self.written[v] for p, v in self.stored.items() if p != place]
         self.stored[place] = k
         return not any(meet(member.span, other) for other in elsewhere)

@@ -51,13 +51,20 @@ def readers(steps: Sequence[Bound], touched: Sequence[Access]) -> list[frozenset
     A value is there until its bytes are written again; one whose bytes another value took over in part, in what is
     left. What only lies between the elements that somebody reads counts as read.
     """
-    return [_readers(number, steps, touched) for number in range(len(steps))]
+    spans = [(number, *piece) for number, access in enumerate(touched) for piece in (*access.reads, *access.writes)]
+    table = np.array(spans, np.int64).reshape(-1, 3)
+    return [_readers(number, steps, touched, table) for number in range(len(steps))]
 
 
-def _readers(number: int, steps: Sequence[Bound], touched: Sequence[Access]) -> frozenset[int] | None:
+def _readers(
+    number: int, steps: Sequence[Bound], touched: Sequence[Access], spans: np.ndarray
+) -> frozenset[int] | None:
+    """spans: (step, start, end) of everything that is read or written."""
     left = [touched[number].writes[0]]
+    start, end = left[0]
+    of, starts, ends = spans.T
     found = []
-    for later in range(number + 1, len(steps)):
+    for later in np.unique(of[(of > number) & (starts < end) & (ends > start)]).tolist():
         if any(meet(piece, read) for piece in left for read in touched[later].reads):
             found.append(later)
         arrays = (steps[later].out, *steps[later].work)

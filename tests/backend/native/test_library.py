@@ -10,6 +10,7 @@ import pytest
 import graphnet as gn
 from graphnet import nn
 from graphnet.backend.native.canonical import canonical
+from graphnet.backend.native.emit import emit
 from graphnet.backend.native.library import compiled, symbol
 from graphnet.backend.native.loops import (
     Affine,
@@ -123,3 +124,8 @@ def test_text_is_as_long_as_the_kernel_however_often_parts_are_used(text):
 
 def test_a_value_used_twice_is_shown_once():
     assert show(chained(2)).splitlines()[2:] == ["    t0 = mul(x[i], x[i])", "    x[i] = mul(t0, t0)"]
+
+
+def test_the_code_does_not_depend_on_where_memory_lies():
+    texts = {emit([kernel(names=names)]).replace(f"@{names}(", "@kernel(") for names in ("xyiv", "yxiv")}
+    assert len(texts) == 1
