@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphnet.backend.native.grouped_rules import GROUPED
 from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels, taps
 from graphnet.backend.native.tiling import image_vectors
 from graphnet.backend.native.views import lanes_of
@@ -88,4 +89,4 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), _CHANNELS_FIRST)
 
 
-DIRECT: list[Rule] = [direct_convolution, direct_filter_gradient, direct_input_gradient, *CONVOLUTION]
+DIRECT: list[Rule] = [direct_convolution, direct_filter_gradient, direct_input_gradient, *GROUPED, *CONVOLUTION]

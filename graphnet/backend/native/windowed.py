@@ -1,4 +1,4 @@
-"""The ops on sliding windows that are no products: pooling, upsampling, windows as columns."""
+"""The ops on sliding windows that are no matrix products: pooling, upsampling, depthwise convolution, columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphnet.backend.native.averages import averages
 from graphnet.backend.native.columns import columns
+from graphnet.backend.native.depthwise import depthwise
 from graphnet.backend.native.loops import Kernel
 from graphnet.backend.native.pooling import pooling
 from graphnet.backend.native.views import Scratch, View
@@ -20,4 +21,4 @@ def windowed(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> lis
         return pooling(op, out, inputs, scratch)
     if isinstance(op, (Im2col, Col2im)):
         return columns(op, out, inputs[0])
-    return averages(op, out, inputs, scratch)
+    return depthwise(op, out, inputs, scratch) or averages(op, out, inputs, scratch)
