@@ -10,8 +10,12 @@ import pytest
 CHILD = """
 import ctypes, mmap, sys
 import numpy as np
-from graphnet.ops import activations, elementwise, reductions, shaping
+from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
+from graphnet.ops.indexing import Gather, IndexAdd, OneHot, ScatterAdd, Take
+from graphnet.ops.joining import Concatenate, FoldEdges, PadEdges
+from graphnet.ops.layout import DiagonalEmbed
 from graphnet.ops.linear import Matmul
+from graphnet.ops.random import Uniform
 from graphnet.ops.softmax_cross_entropy import SoftmaxCrossEntropy, SoftmaxMinusTarget
 from tests.backend.native.kernels import native
 
@@ -62,6 +66,31 @@ for behind in (False, True):
                 native(Matmul(), out, [a, filled((n, k), behind, dtype).T])
                 native(Matmul(), out, [filled((k, m), behind, dtype).T, b])
                 assert np.allclose(out, 0.25 * k)
+            for shape in ((n, 17), (16, n), (3, n, 9)):
+                a = filled(shape, behind, dtype)
+                native(shaping.Contiguous(), filled(shape[::-1], behind, dtype), [a.T])
+                native(unary.Erf(), a, [a])
+                native(unary.Cos(), a, [a])
+                native(powers.Power(), a, [a, filled(shape, behind, dtype)])
+                other, joined = filled((*shape[:-1], n), behind, dtype), (*shape[:-1], shape[-1] + n)
+                native(Concatenate(len(shape) - 1), filled(joined, behind, dtype), [a, other])
+                picks, taken = filled((11,), behind, "int64"), (shape[0], 11, *shape[2:])
+                np.minimum(picks, shape[1] - 1, out=picks)
+                native(Take(1, True), filled(taken, behind, dtype), [a, picks])
+                native(IndexAdd(1, shape[1], True), a, [filled(taken, behind, dtype), picks])
+                places = filled(shape, behind, "int64")
+                np.minimum(places, shape[-1] - 1, out=places)
+                native(Gather(len(shape) - 1, False), filled(shape, behind, dtype), [a, places])
+                native(ScatterAdd(0, 3, False), filled((3, *shape[1:]), behind, dtype), [a, places])
+                for mode in ("reflect", "replicate", "circular"):
+                    most = 0 if n == 1 else 2
+                    pairs = ((0, 0),) * (len(shape) - 1) + ((min(most, shape[-1] - 1), 1 if shape[-1] > 1 else 0),)
+                    whole = (*shape[:-1], shape[-1] + sum(pairs[-1]))
+                    native(PadEdges(pairs, mode), filled(whole, behind, dtype), [a])
+                    native(FoldEdges(pairs, mode), a, [filled(whole, behind, dtype)])
+            native(OneHot(3, np.dtype(dtype)), filled((n, 3), behind, dtype), [filled((n,), behind, "int64")])
+            native(Uniform((n, 7), np.dtype(dtype), 3), filled((n, 7), behind, dtype), [filled((2,), behind, "int64")])
+            native(DiagonalEmbed(0, 1), filled((n, n), behind, dtype), [filled((n,), behind, dtype)])
 print("through")
 """
 
