@@ -27,7 +27,7 @@ def _elementwise(jax: Any) -> Functions:
         "add", "subtract", "multiply", "divide", "remainder", "floor_divide", "negative", "absolute", "sign", "floor",
         "ceil", "round", "square", "sqrt", "reciprocal", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh",
         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
-        "logical_xor", "logical_not", "where", "maximum", "minimum",
+        "logical_xor", "logical_not", "where", "maximum", "minimum", "power",
     )  # fmt: skip
     found = {name: lambda call, *values, f=name: getattr(jnp, f)(*values) for name in names}
     return {

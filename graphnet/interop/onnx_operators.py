@@ -223,6 +223,7 @@ OPERATORS: dict[str, Operator] = {
         "greater": "Greater", "greater_equal": "GreaterOrEqual", "logical_and": "And", "logical_or": "Or",
         "logical_xor": "Xor", "logical_not": "Not", "where": "Where", "maximum": "Max", "minimum": "Min",
         "matmul": "MatMul", "stop_gradient": "Identity", "contiguous": "Identity", "is_nan": "IsNaN",
+        "power": "Pow",
     }.items()},
     "not_equal": lambda b, call, x, y: b.node("Not", b.node("Equal", x, y)),
     "keep": lambda b, call, condition, x: b.node("Where", condition, x, _number(b, call, 0)),

@@ -59,56 +59,66 @@ def to_module(inputs: Node | Sequence[Node], outputs: Outputs, *, sizes: Mapping
     added = [_added(update) for update in updates]
     values = [u.inputs[1] if by is None else by for u, by in zip(updates, added, strict=True)]
     order = recognition.calls([*graph.outputs, *values], (*_FORMS, normalization))
-    return _built(torch, given, graph, order, updates, values, sizes or {})
+    tracing = _Tracing(torch, graph.outputs)
+    tracing.begin(given, [Input(input_name(node), node.type.bind(sizes or {}))() for node in given])
+    for call in [*order, *(Call("stored", update.inputs[0], ()) for update in updates)]:
+        tracing.hold(call)
+    recognition.translated(order, functions(torch), "torch", tracing.known)
+    for update, value, by in zip(updates, values, added, strict=True):
+        tracing.assign(update.inputs[0], value, counts=by is not None)
+    return tracing.module()
 
 
-def _built(
-    torch: Any,
-    inputs: Sequence[Node],
-    graph: Graph,
-    order: Sequence[Call],
-    updates: Sequence[Node],
-    values: Sequence[Node],
-    sizes: Mapping[str, int],
-) -> Any:
-    """The module whose code makes the calls of `order`, carries out `updates`, and gives the graph's outputs."""
-    traced = torch.fx.Graph()
-    tracer = torch.fx.proxy.GraphAppendingTracer(traced)
+class _Tracing:
+    """A module in the making: `known` has for each node a proxy, which records what is done with it, or a number."""
 
-    def proxy(made: Any) -> Any:
-        return torch.fx.Proxy(made, tracer)
+    def __init__(self, torch: Any, outputs: Sequence[Node]) -> None:
+        self._torch = torch
+        self._outputs = outputs
+        self._graph = torch.fx.Graph()
+        self._tracer = torch.fx.proxy.GraphAppendingTracer(self._graph)
+        self._held: dict[str, Any] = {}
+        self.known: dict[Node, Any] = {}
 
-    known: dict[Node, Any] = {}
-    for node in inputs:
-        known[Input(input_name(node), node.type.bind(sizes))()] = proxy(traced.placeholder(_identifier(node)))
-    held: dict[str, Any] = {}
-    targets = [update.inputs[0] for update in updates]
-    for call in [*order, *(Call("stored", target, ()) for target in targets)]:
-        if call.name == "stored" and call.node not in known:
-            held[_name(call.node, held)] = _tensor(torch, call.node)
-            known[call.node] = proxy(traced.get_attr(list(held)[-1]))
+    def begin(self, declared: Sequence[Node], bound: Sequence[Node]) -> None:
+        """The module's arguments: inputs as they were declared, and as the graph has them."""
+        for named, node in zip(declared, bound, strict=True):
+            self.known[node] = self._proxy(self._graph.placeholder(_identifier(named)))
+
+    def hold(self, call: Call) -> None:
+        """Let the module have a parameter or a constant; a scalar that no output is stays a number."""
+        if call.node in self.known:
+            return
+        if call.name == "stored":
+            self._attribute(call.node, _name(call.node, self._held), _tensor(self._torch, call.node))
         elif call.name == "constant":
             array = call.attributes["value"]
-            if array.ndim == 0:
-                known[call.node] = array.item()
+            if array.ndim == 0 and call.node not in self._outputs:
+                self.known[call.node] = array.item()
             else:
-                held[f"constant_{len(held)}"] = torch.tensor(array)
-                known[call.node] = proxy(traced.get_attr(list(held)[-1]))
-    recognition.translated(order, functions(torch), "torch", known)
-    for update, value in zip(updates, values, strict=True):
-        target = known[update.inputs[0]]
-        new = known[value]
-        if _added(update) is not None:
-            target.add_(new)
+                self._attribute(call.node, f"constant_{len(self._held)}", self._torch.tensor(array))
+
+    def assign(self, target: Node, value: Node, *, counts: bool) -> None:
+        """Overwrite a parameter by a value; `counts`: raise it by that value."""
+        old, new = self.known[target], self.known[value]
+        if counts:
+            old.add_(new)
         else:
-            target.copy_(new.detach() if isinstance(new, torch.fx.Proxy) else new)
-    results = tuple(known[node] for node in graph.outputs)
-    results = tuple(torch.full((), value) if not isinstance(value, torch.fx.Proxy) else value for value in results)
-    given = tuple(value.node if isinstance(value, torch.fx.Proxy) else value for value in results)
-    traced.output(given if len(given) != 1 else given[0])
-    module = torch.fx.GraphModule(held, traced)
-    traced.lint()
-    return module
+            old.copy_(new.detach() if isinstance(new, self._torch.fx.Proxy) else new)
+
+    def module(self) -> Any:
+        """The module, which gives the outputs."""
+        results = tuple(self.known[node].node for node in self._outputs)
+        self._graph.output(results if len(results) != 1 else results[0])
+        self._graph.lint()
+        return self._torch.fx.GraphModule(self._held, self._graph)
+
+    def _attribute(self, node: Node, name: str, value: Any) -> None:
+        self._held[name] = value
+        self.known[node] = self._proxy(self._graph.get_attr(name))
+
+    def _proxy(self, made: Any) -> Any:
+        return self._torch.fx.Proxy(made, self._tracer)
 
 
 def _statistics(graph: Graph) -> dict[Node, tuple[Node, Node, float]]:

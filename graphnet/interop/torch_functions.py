@@ -29,6 +29,7 @@ def _operators(torch: Any) -> Functions:
         "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge,
         "logical_and": operator.and_, "logical_or": operator.or_, "logical_xor": operator.xor,
         "logical_not": operator.invert, "negative": operator.neg, "matmul": operator.matmul,
+        "power": operator.pow,
     }  # fmt: skip
 
     def larger(call: Call, a: Any, b: Any) -> Any:

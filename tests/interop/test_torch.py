@@ -118,7 +118,7 @@ CASES = {
     "reduces": lambda x: gn.var(x, axis=1) + gn.max(x, axis=1) + gn.min(x, axis=1) + gn.mean(x, axis=1),
     "compares": lambda x: gn.where(gn.less(x, 0.2), gn.maximum(x, -0.5), gn.minimum(0.1, x)),
     "picks": lambda x: gn.take(x, np.array([[-1, 0], [2, 1]]), axis=1),
-    "bounds": lambda x: gn.clip(x, -0.3, 0.4) + gn.sign(x) * gn.floor(x),
+    "bounds": lambda x: gn.clip(x, -0.3, 0.4) + gn.sign(x) * gn.floor(x) + gn.power(gn.abs(x), 2.5),
     "activates": lambda x: gn.silu(x) + gn.softplus(x) + gn.elu(x) + gn.leaky_relu(x, 0.1) + gn.gelu(x),
     "joins": lambda x: gn.concatenate([x, gn.log_softmax(x, axis=2)], axis=1),
     "finds": lambda x: gn.argmax(x, axis=2),
@@ -137,8 +137,8 @@ def test_ops_are_graphnets(what):
 
 def test_several_outputs_are_a_tuple():
     x = gn.input("x", ("N",))
-    first, second = to_module([x], [x + 1, x * 2], sizes={"N": 2})(torch.ones(2))
-    assert (first.tolist(), second.tolist()) == ([2, 2], [2, 2])
+    first, second, third = to_module([x], [x + 1, x * 2, gn.constant(3.0)], sizes={"N": 2})(torch.ones(2))
+    assert (first.tolist(), second.tolist(), third.item()) == ([2, 2], [2, 2], 3)
 
 
 def test_an_op_without_translation_names_itself_and_its_line():
