@@ -57,9 +57,11 @@ class Executable:
     def __init__(self, inputs: Sequence[Node], outputs: Outputs, specialize: Specialize, check: int | None) -> None:
         self._inputs = tuple(inputs)
         self._names = [input_name(node) for node in inputs]
+        self._dtypes = [node.dtype for node in inputs]
         self._outputs = outputs
+        self._is_one = isinstance(outputs, Node)
         self._specialize = specialize
-        self._check = check
+        self._check = config.check() if check is None else check
         self._programs: OrderedDict[_Sizes, Program] = OrderedDict()
         self._by_shapes: dict[tuple[tuple[int, ...], ...], _Sizes] = {}
         self._latest: Program | None = None
@@ -74,9 +76,8 @@ class Executable:
             program = self._program(feeds) if known is None else self._used(known)
             if known is None and config.debug() >= 2:
                 print(Profile(program.schedule.steps, program.profile(feeds, _DEBUG_RUNS)), file=sys.stderr)
-            check = config.check() if self._check is None else self._check
-            results = program.run_checked(feeds) if check >= 2 else program.run(feeds)
-        return self._structured(results)
+            results = program.run_checked(feeds) if self._check >= 2 else program.run(feeds)
+        return results[0] if self._is_one else self._structured(results)
 
     def specialize(self, sizes: Mapping[str, int] | None = None, /, **named: int) -> Program:
         """The program for these dimension sizes, compiled if it is not there yet: `step.specialize(N=64)`."""
@@ -95,6 +96,8 @@ class Executable:
 
     def _used(self, key: _Sizes) -> Program:
         """The program for `key`, which is now the latest."""
+        if self._latest is self._programs[key]:
+            return self._latest
         self._programs.move_to_end(key)
         self._latest = self._programs[key]
         return self._latest
@@ -161,11 +164,13 @@ class Executable:
     def _feeds(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[np.ndarray]:
         if named or len(arrays) != len(self._inputs):
             arrays = self._by_name(arrays, named)
-        feeds = []
-        for name, node, value in zip(self._names, self._inputs, arrays, strict=True):
-            exact = type(value) is np.ndarray and value.dtype == node.dtype
-            feeds.append(value if exact else _converted(name, node, value))
-        return feeds
+        return [
+            value if type(value) is np.ndarray and value.dtype == dtype else self._converted(number, value)
+            for number, (value, dtype) in enumerate(zip(arrays, self._dtypes, strict=True))
+        ]
+
+    def _converted(self, number: int, value: Any) -> np.ndarray:
+        return _converted(self._names[number], self._inputs[number], value)
 
     def _by_name(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
         if len(arrays) > len(self._names):

@@ -93,6 +93,11 @@ class Lowered:
             getattr(kernel, "calls", None)
 
     @cached_property
+    def is_silent(self) -> bool:
+        """Whether nothing of it is NumPy's, which warns of what it divides by or cannot round."""
+        return all(getattr(kernel, "is_silent", False) for kernel in self._everything)
+
+    @cached_property
     def _commit_runs(self) -> list[tuple[int, Kernel]]:
         return self.backend.joined(self.commit)
 

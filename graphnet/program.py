@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,24 +50,30 @@ class Program:
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One step: feeds in, new arrays out, parameters changed at the very end. On an error nothing is changed."""
+        if self.lowered.is_silent:
+            return self._run(feeds)
+        with np.errstate(all="ignore"):
+            return self._run(feeds)
+
+    def _run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        lowered = self.lowered
         self._feed(feeds)
         kernel: Kernel | None = None
         try:
-            with np.errstate(all="ignore"):
-                if (writes := self.lowered.freshness.now()) != self.lowered.freshness.seen:
-                    self.lowered.freshness.seen = None
-                    for _, kernel in self.lowered.first_calls:
-                        kernel()
-                    self.lowered.freshness.seen = writes
-                for _, kernel in self.lowered.body_calls:
+            if lowered.first_calls and (writes := lowered.freshness.now()) != lowered.freshness.seen:
+                lowered.freshness.seen = None
+                for _, kernel in lowered.first_calls:
                     kernel()
-                results = self._results()
-                changed = self.lowered.changed
+                lowered.freshness.seen = writes
+            for _, kernel in lowered.body_calls:
+                kernel()
+            results = self._results()
+            if lowered.commit_calls:
                 # Twice, since an interrupt may come in between: whoever prepares values meanwhile finds them old.
-                count_writes(changed)
+                count_writes(lowered.changed)
                 # One C call from first to last: an interrupt waits until every parameter is changed.
-                deque(map(operator.call, self.lowered.commit_calls), maxlen=0)
-                count_writes(changed)
+                deque(map(operator.call, lowered.commit_calls), maxlen=0)
+                count_writes(lowered.changed)
         except GraphnetError as error:
             raise self._located(error, kernel) from None
         return results
@@ -121,14 +128,23 @@ class Program:
         """The array of each parameter that the step changes, and a copy of it."""
         return [(storage.array, storage.array.copy()) for storage in self.lowered.changed]
 
+    @cached_property
+    def _taken(self) -> tuple[np.ndarray | None, ...]:
+        """Where each feed goes; None for one that nothing depends on."""
+        return tuple(self.lowered.arrays.get(node) for node in self.inputs)
+
+    @cached_property
+    def _given(self) -> tuple[np.ndarray, ...]:
+        """Where the outputs lie."""
+        return tuple(self.lowered.arrays[node] for node in self.graph.outputs)
+
     def _feed(self, feeds: Sequence[np.ndarray]) -> None:
-        arrays = self.lowered.arrays
-        for node, array in zip(self.inputs, feeds, strict=True):
-            if node in arrays:
-                np.copyto(arrays[node], array)
+        for target, array in zip(self._taken, feeds, strict=True):
+            if target is not None:
+                target[...] = array
 
     def _results(self) -> list[np.ndarray]:
-        return [self.lowered.arrays[node].copy() for node in self.graph.outputs]
+        return [array.copy() for array in self._given]
 
     def _located(self, error: GraphnetError, kernel: Kernel | None) -> GraphnetError:
         """The same error, saying which step of the model raised it."""

@@ -47,6 +47,8 @@ class Module:
 class Native:
     """Native steps, one after the other, as one call. Kept with it: the code, the memory, and the table of the call."""
 
+    is_silent = True
+
     def __init__(self, steps: Sequence[Located], module: Module, threads: int) -> None:
         self.steps, self.module, self.threads = tuple(steps), module, threads
         self._addresses: list[np.ndarray] = []

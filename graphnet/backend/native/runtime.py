@@ -173,7 +173,7 @@ over:
 }
 
 ; What comes after a phase. Phases of a single unit are done right here; the next larger one is offered to all.
-define internal void @gn_proceed(ptr %sync, ptr %table, i64 %phase, i64 %threads, i64 %deadline) {
+define internal void @gn_proceed(ptr %sync, ptr %table, i64 %phase, i64 %thread, i64 %threads, i64 %deadline) {
 entry:
   %count = load i64, ptr %table, align 8
   br label %look
@@ -202,7 +202,12 @@ offer:
 finish:
   %finished = getelementptr inbounds i8, ptr %sync, i64 256
   store atomic i32 1, ptr %finished release, align 4
+  %callers = icmp eq i64 %thread, 0
+  br i1 %callers, label %known, label %tell
+tell:
   call void @gn_advance(ptr %sync)
+  ret void
+known: ; it is the caller alone who waits for the end
   ret void
 }
 
@@ -247,7 +252,7 @@ count:
   br i1 %last, label %proceed, label %counted
 proceed:
   %next = add i64 %phase, 1
-  call void @gn_proceed(ptr %sync, ptr %table, i64 %next, i64 %threads, i64 %deadline)
+  call void @gn_proceed(ptr %sync, ptr %table, i64 %next, i64 %thread, i64 %threads, i64 %deadline)
   br label %counted
 counted:
   %on = xor i1 %late, true
@@ -392,7 +397,7 @@ share:
   store atomic i32 0, ptr %finished monotonic, align 4
   %cancelled = getelementptr inbounds i8, ptr %sync, i64 320
   store atomic i32 0, ptr %cancelled monotonic, align 4
-  call void @gn_proceed(ptr %sync, ptr %table, i64 0, i64 %threads, i64 %deadline)
+  call void @gn_proceed(ptr %sync, ptr %table, i64 0, i64 0, i64 %threads, i64 %deadline)
   br label %go
 go:
   %result = call i32 @gn_go(ptr %call, i64 %deadline)
