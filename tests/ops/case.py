@@ -137,9 +137,7 @@ def run(
     return [np.asarray(result) for result in results]
 
 
-NOT_NATIVE = frozenset(
-    ["conv2d", "conv2d_filter_gradient", "conv2d_input_gradient", "direct_filter_gradient", "matmul"]
-)
+NOT_NATIVE = frozenset(["matmul"])
 """Ops of which some rows still run the reference kernel on the native backend."""
 
 

@@ -8,6 +8,7 @@ from math import prod
 
 from graphnet.backend.native import functions as f
 from graphnet.backend.native.contraction import Contraction, Operand, best_vectors, by_parts, contraction, nested
+from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Statement, Store, Value, Var, affine
 from graphnet.backend.native.ops import Direct, DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
@@ -34,8 +35,13 @@ def direct(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return _forward(op, out, x, other)
     if isinstance(op, DirectInputGradient):
         return _input_gradient(op, out, x, other)
-    if isinstance(op, DirectFilterGradient) and (other.strides[3] == 1 or other.shape[3] == 1):
-        return _filter_gradient(op, out, x, other, scratch)
+    if isinstance(op, DirectFilterGradient):
+        found: list[Kernel] = []
+        if other.strides[3] != 1 and other.shape[3] != 1:  # filters are lanes: they have to lie side by side
+            near = scratch.array(other.dtype, other.shape)
+            found = copied(op.name, near, other)
+            other = near
+        return found + _filter_gradient(op, out, x, other, scratch)
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from graphnet.backend.native.ops import Native
+from graphnet.backend.native.ops import Direct, DirectFilterGradient, Native
 from graphnet.graph.dims import Size
 from graphnet.graph.types import TensorType
 from graphnet.ops.windows import Pair, Sides, Window
@@ -77,3 +77,39 @@ class DepthwiseFilterGradient(Depthwise):
         """For checking: a product for each position of the kernel, in memory of its own."""
         for i, j, seen, windows in self._seen(x, self.kernel, dy):
             out[i, j] = np.einsum("nhwc,nhwc->c", windows, seen)
+
+
+class Grouped(Native):
+    """`op`, a direct convolution or a gradient of one, for each of `groups` groups of channels by itself.
+
+    Inputs: as op's, with the channels of all groups; a weight, which is `Panels`, has its groups as axis 1. The filter
+    gradient has them one after the other along axis 0.
+    """
+
+    op: Direct
+    groups: int
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether the second input is a weight, and not an image."""
+        return not isinstance(self.op, DirectFilterGradient)
+
+    def infer(self, x: TensorType, other: TensorType) -> TensorType:
+        one = self.op.infer(self._part(x), self._without_groups(other) if self.has_weight else self._part(other))
+        axis = 3 if self.has_weight else 0
+        return one.with_shape(tuple(n * self.groups if i == axis else n for i, n in enumerate(one.static_shape)))
+
+    def _part(self, image: TensorType) -> TensorType:
+        *rest, channels = image.static_shape
+        return image.with_shape((*rest, channels // self.groups))
+
+    def _without_groups(self, weight: TensorType) -> TensorType:
+        panels, _, *rest = weight.static_shape
+        return weight.with_shape((panels, *rest))
+
+    def compute(self, out: np.ndarray, x: np.ndarray, other: np.ndarray) -> None:
+        """For checking: group by group."""
+        results = np.split(out, self.groups, 3 if self.has_weight else 0)
+        others = list(np.moveaxis(other, 1, 0)) if self.has_weight else np.split(other, self.groups, 3)
+        for result, seen, given in zip(results, np.split(x, self.groups, 3), others, strict=True):
+            self.op.compute(result, seen, given)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from graphnet.backend.native.grouped_rules import GROUPED
-from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels, taps
+from graphnet.backend.native.depthwise_rules import DEPTHWISE
+from graphnet.backend.native.grouped_ops import Grouped
+from graphnet.backend.native.ops import (
+    Direct,
+    DirectConvolution,
+    DirectFilterGradient,
+    DirectInputGradient,
+    Panels,
+    taps,
+)
 from graphnet.backend.native.tiling import image_vectors
 from graphnet.backend.native.views import lanes_of
-from graphnet.graph.node import Node
+from graphnet.graph.node import Node, Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
+from graphnet.ops.shaping import reshape
 from graphnet.ops.slicing import Pad
 from graphnet.ops.windows import Sides
 from graphnet.rewrite.convolution import CONVOLUTION
@@ -21,7 +30,7 @@ _CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 def _is_direct(op: Convolution) -> bool:
-    return op.groups == 1 and all(side >= 0 for pair in op.padding for side in pair)
+    return all(side >= 0 for pair in op.padding for side in pair)
 
 
 def _padded(images: Node, padding: Sides) -> Node:
@@ -39,16 +48,28 @@ def _panels(weight: Node, places: tuple[int, ...]) -> Node:
     return Panels(image_vectors((*places, weight.type.static_shape[-1]), lanes) * lanes)(weight)
 
 
+def _weight(weight: Node, groups: int, order: tuple[int, int, int, int]) -> Node:
+    """A weight (O, C, kernel rows, kernel columns) with its axes in `order`; of several groups, with these in front."""
+    if groups == 1:
+        return transpose(weight, order)
+    filters, *rest = weight.type.static_shape
+    return transpose(reshape(weight, (groups, filters // groups, *rest)), (0, *(axis + 1 for axis in order)))
+
+
+def _of_groups(made: Direct, groups: int) -> Op:
+    return made if groups == 1 else Grouped(made, groups)
+
+
 @rule(Apply(Conv2d, x, w, name="conv"))
 def direct_convolution(x: Node, w: Node, conv: Node) -> Node | None:
-    """conv2d(x, w)  -->  channels first(direct convolution(padded(channels last(x)), panels(w)))    for one group"""
+    """conv2d(x, w)  -->  channels first(direct convolution(padded(channels last(x)), panels(w)))"""
     op = conv.op
     assert isinstance(op, Conv2d)
     if not _is_direct(op):
         return None
     batch, _, *sizes = conv.type.static_shape
-    panels = _panels(transpose(w, (2, 3, 1, 0)), (batch, *sizes))
-    made = DirectConvolution(op.stride, op.dilation, w.type.static_shape[0])
+    panels = _panels(_weight(w, op.groups, (2, 3, 1, 0)), (batch, *sizes))
+    made = _of_groups(DirectConvolution(op.stride, op.dilation, w.type.static_shape[0] // op.groups), op.groups)
     return transpose(made(_padded(x, op.padding), panels), _CHANNELS_FIRST)
 
 
@@ -59,7 +80,7 @@ def direct_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
     assert isinstance(op, Conv2dFilterGradient)
     if not _is_direct(op):
         return None
-    made = DirectFilterGradient(op.stride, op.dilation, op.kernel)
+    made = _of_groups(DirectFilterGradient(op.stride, op.dilation, op.kernel), op.groups)
     return made(_padded(x, op.padding), transpose(dy, _CHANNELS_LAST))
 
 
@@ -83,10 +104,11 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
         most = max((t.offset + t.places - 1 for t in reaching), default=0)
         sides.append((max(0, -least), max(0, most + 1 - dy.type.static_shape[2 + axis])))
     places = [-(-n // stride) for n, stride in zip(size, op.stride, strict=True)]
-    panels = _panels(transpose(w, (2, 3, 0, 1)), (batch, *places))
+    panels = _panels(_weight(w, op.groups, (2, 3, 0, 1)), (batch, *places))
     before = (sides[0][0], sides[1][0])
-    made = DirectInputGradient(op.stride, op.dilation, top, before, (size[0], size[1]), channels)
+    one = DirectInputGradient(op.stride, op.dilation, top, before, (size[0], size[1]), channels // op.groups)
+    made = _of_groups(one, op.groups)
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), _CHANNELS_FIRST)
 
 
-DIRECT: list[Rule] = [direct_convolution, direct_filter_gradient, direct_input_gradient, *GROUPED, *CONVOLUTION]
+DIRECT: list[Rule] = [*DEPTHWISE, direct_convolution, direct_filter_gradient, direct_input_gradient, *CONVOLUTION]

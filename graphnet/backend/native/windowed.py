@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from graphnet.backend.native.averages import averages
 from graphnet.backend.native.columns import columns
 from graphnet.backend.native.depthwise import depthwise
+from graphnet.backend.native.grouped import grouped
+from graphnet.backend.native.grouped_ops import Grouped
 from graphnet.backend.native.loops import Kernel
 from graphnet.backend.native.pooling import pooling
 from graphnet.backend.native.views import Scratch, View
@@ -21,4 +23,6 @@ def windowed(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> lis
         return pooling(op, out, inputs, scratch)
     if isinstance(op, (Im2col, Col2im)):
         return columns(op, out, inputs[0])
+    if isinstance(op, Grouped):
+        return grouped(op, out, inputs, scratch)
     return depthwise(op, out, inputs, scratch) or averages(op, out, inputs, scratch)

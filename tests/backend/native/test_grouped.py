@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import graphnet as gn
-from graphnet.backend.native.grouped_ops import DepthwiseConvolution, DepthwiseFilterGradient, DepthwiseInputGradient
+from graphnet.backend.native.grouped_ops import (
+    DepthwiseConvolution,
+    DepthwiseFilterGradient,
+    DepthwiseInputGradient,
+    Grouped,
+)
+from graphnet.backend.native.ops import DirectFilterGradient
 from graphnet.graph.types import type_of
 from graphnet.ops.evaluate import apply_op
 from tests.backend.native.kernels import native
@@ -61,9 +67,18 @@ def test_the_same_bits_on_any_number_of_threads():
         np.testing.assert_array_equal(one, three)
 
 
+def test_images_that_share_memory():
+    """Channels 0 to 5 in groups of 3, channels 6 to 9 in groups of 2, of one array."""
+    both = np.random.default_rng(0).standard_normal((9, 6, 5, 10))
+    check(Grouped(DirectFilterGradient((1, 1), (1, 1), (1, 1)), 2), [both[..., :6], both[..., 6:]], 1e-12)
+
+
 STEPS = [  # groups, channels, filters, kernel, options
     (6, 6, 6, 3, {"padding": 1}),
     (6, 6, 6, 3, {"stride": 2, "padding": 1, "dilation": 2}),
+    (2, 8, 6, 3, {"padding": 1}),
+    (3, 6, 57, 2, {"stride": (1, 2), "dilation": (2, 1)}),
+    (4, 4, 8, 3, {"padding": 2}),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Rewrites of convolutions in groups: their images get channels innermost, as those of other convolutions do."""
+"""Rewrites of depthwise convolutions: their images get channels innermost, as those of other convolutions do."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ def depthwise_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
     return reshape(transpose(found, (2, 0, 1)), node.shape)
 
 
-GROUPED: list[Rule] = [depthwise_convolution, depthwise_input_gradient, depthwise_filter_gradient]
+DEPTHWISE: list[Rule] = [depthwise_convolution, depthwise_input_gradient, depthwise_filter_gradient]
