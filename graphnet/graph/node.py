@@ -69,11 +69,12 @@ class Op(_Declared):
     `layout_free` says that `compute` is right, and no slower, for an `out` whose axes lie in memory in any order.
     `elementwise` says that `compute` is right for any piece of `out`, given the pieces of its broadcast inputs.
     `can_fail` says that `compute` may raise for some data; such steps run before any parameter changes. `checked`
-    raises for the same data, so that a kernel of a backend need not look at them.
+    raises for the same data, so that a kernel of a backend need not look at them; it looks at the inputs `checks` only.
     """
 
     inplace: ClassVar[tuple[int, ...]] = ()
     can_fail: ClassVar[bool] = False
+    checks: ClassVar[tuple[int, ...]] = ()
     layout_free: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     node_class: ClassVar[type[Node]]

@@ -123,6 +123,7 @@ class IntegerDivision(Elementwise):
 
     kinds: ClassVar[str] = "iu"
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None, None]

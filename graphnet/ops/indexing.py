@@ -31,6 +31,7 @@ class Take(Op):
     axis: int
     negative: bool
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         _check_indices(indices)
@@ -59,6 +60,7 @@ class IndexAdd(Op):
     size: Size
     negative: bool
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         _check_indices(indices)
@@ -113,6 +115,7 @@ class Gather(Op):
     axis: int
     negative: bool
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         _check_indices(indices)
@@ -145,6 +148,7 @@ class ScatterAdd(Op):
     size: Size
     negative: bool
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, x: TensorType, indices: TensorType) -> TensorType:
         _check_indices(indices)
@@ -176,6 +180,7 @@ class OneHot(Op):
     classes: Size
     dtype: np.dtype
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (0,)
 
     def infer(self, indices: TensorType) -> TensorType:
         _check_indices(indices)

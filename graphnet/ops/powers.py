@@ -37,6 +37,7 @@ class IntegerPower(Elementwise):
     ufunc = np.power
     kinds = "iu"
     can_fail = True
+    checks = (1,)
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         return [None, None]

@@ -40,6 +40,7 @@ class Truncate(Op):
 
     dtype: np.dtype
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (0,)
     layout_free: ClassVar[bool] = True
     elementwise: ClassVar[bool] = True
 

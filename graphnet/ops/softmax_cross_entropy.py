@@ -29,6 +29,7 @@ class LabelOp(Unrolled):
     ignore_index: int
     label_smoothing: float
     can_fail: ClassVar[bool] = True
+    checks: ClassVar[tuple[int, ...]] = (1,)
 
     def infer(self, x: TensorType, labels: TensorType) -> TensorType:
         if not x.is_float or labels.dtype != np.dtype("int64"):

@@ -23,7 +23,7 @@ from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.prove import prove
 from graphnet.backend.native.rules import DIRECT
-from graphnet.backend.native.spans import Access, meetings, readers, share
+from graphnet.backend.native.spans import Access, Span, meet, meetings, readers, share, span
 from graphnet.backend.native.waiting import can_wait
 from graphnet.errors import MissingExtraError
 from graphnet.graph.graph import Graph
@@ -68,6 +68,10 @@ class Native:
         """The one call that it is, where it must not be interrupted."""
         return (self.job.call,)
 
+    def writes_into(self, spans: Sequence[Span]) -> bool:
+        """Whether a step of it writes to any of these bytes."""
+        return any(meet(one, other) for step in self.steps for one in step.access.writes for other in spans)
+
     def _records(self) -> Iterator[tuple[int, int, int, int]]:
         """(function, address of the addresses, chunks, whether all threads meet before it) for each kernel."""
         everything = [
@@ -91,8 +95,9 @@ class Native:
 class Checked(Calls):
     """A native step whose operands are looked at first, by Python, which can say what is wrong with them."""
 
-    def __init__(self, check: Kernel, native: Native) -> None:
+    def __init__(self, check: Kernel, looked_at: Sequence[np.ndarray], native: Native) -> None:
         self.parts: tuple[Kernel, Native] = (check, native)
+        self.reads = tuple(map(span, looked_at))
 
     @property
     def calls(self) -> Sequence[Kernel]:
@@ -102,7 +107,27 @@ class Checked(Calls):
 
 
 def _kernel(step: Bound, native: Native) -> Kernel:
-    return Checked(partial(step.op.checked, *step.inputs), native) if step.op.can_fail else native
+    if not step.op.can_fail:
+        return native
+    looked_at = [step.inputs[place] for place in step.op.checks]
+    return Checked(partial(step.op.checked, *step.inputs), looked_at or step.inputs, native)
+
+
+def _checks_first(kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
+    """Each kernel with its place, checks by themselves and as early as what they look at is there: then native steps
+    come in longer runs, and little has been done in vain where a check fails."""
+    found: list[tuple[int, Kernel]] = []
+    for place, kernel in enumerate(kernels):
+        if not isinstance(kernel, Checked):
+            found.append((place, kernel))
+            continue
+        check, native = kernel.parts
+        at = len(found)
+        while at and isinstance(before := found[at - 1][1], Native) and not before.writes_into(kernel.reads):
+            at -= 1
+        found.insert(at, (place, check))
+        found.append((place, native))
+    return found
 
 
 def why_not() -> str | None:
@@ -156,11 +181,7 @@ class NativeBackend:
 
         Steps may change places within the call, where neither sees a difference.
         """
-        apart = [
-            (place, part)
-            for place, kernel in enumerate(kernels)
-            for part in (kernel.parts if isinstance(kernel, Checked) else (kernel,))
-        ]
+        apart = _checks_first(kernels)
         runs = [(is_native, list(group)) for is_native, group in groupby(apart, key=lambda i: isinstance(i[1], Native))]
         merged = {place: _merged(list(map(itemgetter(1), run))) for place, (native, run) in enumerate(runs) if native}
         module = Module(step for steps in merged.values() for step in steps)

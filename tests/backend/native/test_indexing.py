@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import graphnet as gn
+from graphnet.backend.native.backend import Native
 from graphnet.backend.native.loops import Affine, Buffer, Const, Kernel, Load, Pick, Position, Store, Var, affine, show
 from graphnet.backend.native.prove import prove
 from graphnet.errors import DataError, PlanError
@@ -94,6 +96,32 @@ def test_an_index_out_of_range_is_named_before_anything_is_written():
         native(ScatterAdd(0, 4, False), grad, [out, np.full((3, 8), 4)])
     with pytest.raises(DataError, match="index 9"):
         native(OneHot(9, np.dtype("f")), np.empty((1, 9), "f"), [np.array([9])])
+
+
+# -- when indices are looked at ---------------------------------------------------------------------------------------
+
+
+def test_indices_that_are_fed_are_looked_at_before_anything_is_computed():
+    table, places = gn.input("table", (5, 8)), gn.input("places", (3,), "int64")
+    rows = gn.take(gn.exp(table), places, axis=0)
+    step = gn.compile([table, places], gn.sum(rows * rows), backend="native")
+    x = np.ones((5, 8), "f")
+    assert step(x, [0, 1, 4]) == pytest.approx(24 * np.e**2, rel=1e-5)
+    calls = [call for _, call in step.program.lowered.body_calls]
+    assert [isinstance(call, Native) for call in calls] == [False, True]
+    with pytest.raises(DataError, match=r"take.*index 5 at position \(1,\)"):
+        step(x, [0, 5, 4])
+    assert step(x, [0, -1, 4]) == pytest.approx(24 * np.e**2, rel=1e-5)
+
+
+def test_indices_that_are_computed_are_looked_at_when_they_are_there():
+    table, places = gn.input("table", (5, 8)), gn.input("places", (3,), "int64")
+    step = gn.compile([table, places], gn.take(gn.exp(table), places * 2 - 1, axis=0), backend="native")
+    x = np.arange(40, dtype="f").reshape(5, 8) / 40
+    for given in ([1, 2, 0], [2, 2, 1], [0, 1, 2]):
+        np.testing.assert_allclose(step(x, given), np.exp(x)[np.array(given) * 2 - 1], rtol=1e-6)
+        with pytest.raises(DataError, match=r"take.*index 7 at position \(2,\)"):
+            step(x, [0, 1, 4])
 
 
 # -- the loop language's part ----------------------------------------------------------------------------------------
