@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+from graphnet.backend.native.residence import give_back
 from graphnet.extras import extra
 
 _names = count()
@@ -62,6 +64,11 @@ def _machine() -> Any:
     cpu, features = host()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(cpu=cpu, features=features, **_OPTIONS)
+
+
+def rest() -> None:
+    """Give back the memory that only compiling needs, until something is compiled again."""
+    give_back(Path(_binding().ffi.lib._name).name)
 
 
 def compile_object(text: str) -> bytes:

@@ -51,6 +51,8 @@ def compiled(kernels: Sequence[Kernel]) -> list[Code]:
         missing = [replace(kernel, name=name) for name, kernel in wanted.items()]
         for start in range(0, len(missing), MODULE):
             found |= _compiled(missing[start : start + MODULE])
+        if missing:
+            engine.rest()
         _loaded.update(found)
     return [found[name] for name in symbols]
 

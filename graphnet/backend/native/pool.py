@@ -45,7 +45,9 @@ class Pool:
 def library() -> engine.Loaded:
     """The runtime's functions."""
     names = ["gn_launch", "gn_resume", "gn_cancel", "gn_work"]
-    return engine.load(object_code(runtime()), names)
+    loaded = engine.load(object_code(runtime()), names)
+    engine.rest()
+    return loaded
 
 
 _pools: dict[int, Pool] = {}

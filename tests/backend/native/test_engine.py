@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import graphnet as gn
 from graphnet.backend.native import backend, engine, runtime
+from graphnet.backend.native.residence import give_back
 
 TEXT = """
 declare i64 @gn_test_import(i64)
@@ -58,3 +61,13 @@ def test_where_no_linker_works_one_warning_and_numpy_does_the_work(monkeypatch, 
         step = gn.compile(x, x + 1.0, backend="native")
     assert len(caught) == 1
     assert step(np.ones(2, "f")).tolist() == [2, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what lies in memory")
+def test_llvm_rests_in_little_memory_and_works_again():
+    before = engine.compile_object(TEXT)
+    library = Path(engine._binding().ffi.lib._name).name
+    assert give_back(library) > 10_000_000
+    assert give_back(library) < 10_000_000  # nothing has used it in between
+    assert engine.compile_object(TEXT) == before
+    assert give_back("libnothing.so") == 0
