@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from graphnet.backend.native import functions as f
 from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Kernel, Register, Set, Statement, Value
-from graphnet.backend.native.reductions import shifted_exponentials, wide
+from graphnet.backend.native.reductions import shifted_exponentials, stored_exponentials, wide
 from graphnet.backend.native.rows import SUM, Row, row_kernels
 from graphnet.backend.native.views import View
 from graphnet.ops.softmax_cross_entropy import LabelOp, SoftmaxCrossEntropy, SoftmaxMinusTarget
 
-_X, _LABEL, _POSITION = 0, 1, -1  # places of a row's values
+_X, _LABEL, _OUT, _POSITION = 0, 1, 2, -1  # places of a row's values
 
 
 def label_loss(op: LabelOp, out: View, x: View, labels: View) -> list[Kernel] | None:
@@ -55,19 +55,19 @@ def _loss(op: SoftmaxCrossEntropy, row: Row, x: View) -> list[Statement]:
     more, expected = row.fold(SUM, target, x.dtype)
     label = row.number(_LABEL, expected.width)
     loss = f.select(_ignored(op, label), f.const(expected, 0.0), f.sub(log_total, expected))
-    return [*statements, Set(log_total, f.log(total)), *more, row.store(2, loss)]
+    return [*statements, Set(log_total, f.log(total)), *more, row.store(_OUT, loss)]
 
 
 def _difference(op: SoftmaxMinusTarget, row: Row, x: View) -> list[Statement]:
-    statements, top, total = shifted_exponentials(row, x.dtype)
+    statements, total = stored_exponentials(row, x.dtype, _OUT)
     smoothing, classes = op.label_smoothing, x.shape[1]
     scale = Register("scale", x.dtype, total.width)
 
     def element(values: Sequence[Value]) -> Value:
-        share = f.mul(f.exp(f.sub(values[_X], wide(top, values[_X]))), wide(scale, values[_X]))
+        share = f.mul(values[_OUT], wide(scale, values[_OUT]))
         if smoothing:
             share = f.sub(share, f.const(share, smoothing / classes))
         less = f.select(_hit(values), f.sub(share, f.const(share, 1 - smoothing)), share)
         return f.select(_ignored(op, values[_LABEL]), f.const(share, 0.0), less)
 
-    return [*statements, Set(scale, f.div(f.const(total, 1.0), total)), *row.each(2, element)]
+    return [*statements, Set(scale, f.div(f.const(total, 1.0), total)), *row.each(_OUT, element)]

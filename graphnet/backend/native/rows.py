@@ -250,8 +250,11 @@ def row_kernels(
     inner = tuple(merged_axes(views, inside)) or ((1, (0,) * len(views)),)
     lanes = VECTOR // max(ELEMENTS[view.dtype] for view in views)
     size, strides = inner[-1]
-    if strides[0] == 1 and 2 * size > lanes > 1 and _are_vectors(strides) and not in_turn:
-        return _kernels(name, views, kept, inner, [_Lanes(lanes, 1, 1)], make)
+    if strides[0] == 1 and _are_vectors(strides) and not in_turn:
+        # What a row has one of, such as a label, takes no lanes.
+        along = VECTOR // max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride)
+        if 2 * size > along > 1:
+            return _kernels(name, views, kept, inner, [_Lanes(along, 1, 1)], make)
     if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]) and lanes > 1:
         return _kernels(name, views, kept[:-1], inner, _columns(*kept[-1], lanes, vectors), make)
     return _kernels(name, views, kept, inner, [_Lanes(1, 1, 1)], make)
