@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from graphnet.backend.native.cropping import crop_padded
 from graphnet.backend.native.statistics import Moments, Sums
 from graphnet.graph.graph import Graph, reapply
 from graphnet.graph.node import Node
@@ -57,7 +58,12 @@ MOMENTS: list[Rule] = [moments_in_one_pass, mean_of_moments]
 
 def fuse_passes(graph: Graph, log: Log) -> Graph:
     """`graph` with elementwise work fused into the elementwise work and the reductions that read it."""
-    return _Passes(graph, log).graph_after()
+    return _Passes(crop_padded(graph, log, _is_fusible, _reads_elements), log).graph_after()
+
+
+def _reads_elements(node: Node, value: Node) -> bool:
+    """Whether the node reads each element of `value` for itself, wherever it lies."""
+    return _is_reduction(node) or (_is_fusible(node) and node.shape == value.shape)
 
 
 def _axes(node: Node) -> tuple[int, ...]:

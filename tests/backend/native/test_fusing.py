@@ -10,6 +10,7 @@ import pytest
 import graphnet as gn
 from graphnet import nn, optim
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
+from graphnet.backend.native.loops import Store, accesses
 from graphnet.backend.native.statistics import Moments, Sums
 from graphnet.graph.graph import Graph
 from graphnet.ops.elementwise import Add, Multiply, Subtract
@@ -17,6 +18,7 @@ from graphnet.ops.evaluate import apply_op
 from graphnet.ops.fused import Fused
 from graphnet.ops.reductions import Mean
 from graphnet.ops.shaping import Sum
+from graphnet.ops.slicing import Pad
 from graphnet.rewrite.driver import Log, rewrite
 from tests.backend.native.kernels import native
 
@@ -105,6 +107,55 @@ def test_a_value_that_somebody_else_reads_is_stored():
     shifted = X - C
     outputs = fused(shifted * Y, shifted.T @ Y, Sum((0,), False)(shifted))
     assert shifted in Graph(outputs).nodes
+
+
+IMAGES = gn.input("images", (4, 16, 16, 8))
+AROUND = Pad((0, 1, 1, 0), (1, 1, 1, 1), (4, 18, 18, 8), 0.0)
+
+
+def test_what_is_stored_with_a_border_is_read_there():
+    """Also where channels lie last in memory only, so that a transposition stands before the border."""
+    x, dy = gn.relu(IMAGES), gn.input("dy", IMAGES.shape)
+    padded, product = fused(AROUND(x), x * dy)
+    assert product.inputs[0] is padded[:, 1:17, 1:17] and padded.inputs[0] is x
+    first = gn.transpose(IMAGES, (0, 3, 1, 2))
+    y = gn.relu(first)
+    padded, total = fused(AROUND(gn.transpose(y, (0, 2, 3, 1))), Sum((0, 2, 3), False)(y))
+    cropped = gn.transpose(padded[:, 1:17, 1:17], (0, 3, 1, 2))
+    assert total.inputs[0] is cropped
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        (AROUND(gn.relu(IMAGES)), gn.relu(IMAGES)),
+        (AROUND(gn.relu(IMAGES)), gn.reshape(gn.relu(IMAGES), (1024, 8)).T @ gn.reshape(IMAGES, (1024, 8))),
+        (Pad((0, 1, 1, 0), (1, 2, 1, 1), (4, 33, 18, 8), 0.0)(gn.relu(IMAGES)), gn.relu(IMAGES) * IMAGES),
+        (AROUND(IMAGES), IMAGES * 2.0),
+    ],
+)
+def test_results_and_what_others_than_elementwise_steps_read_stay_where_they_are(outputs):
+    assert fused(*outputs)[1] is outputs[1] and not any(
+        node.op.name == "slice" for node in Graph(fused(*outputs)).nodes
+    )
+
+
+def test_a_padded_value_is_stored_once():
+    dy = gn.input("dy", IMAGES.shape)
+    x = gn.exp(IMAGES) + 1.0
+    kernel = gn.input("kernel", (8, 8, 3, 3))
+    out = gn.conv2d(gn.transpose(x, (0, 3, 1, 2)), kernel, padding=1)
+    step = gn.compile([IMAGES, dy, kernel], [out, gn.sum(x * dy)], backend="native")
+    rng = np.random.default_rng(0)
+    feeds = [rng.standard_normal(node.shape).astype("f") for node in (IMAGES, dy, kernel)]
+    got, expected = step(*feeds), gn.compile([IMAGES, dy, kernel], [out, gn.sum(x * dy)], backend="numpy")(*feeds)
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    steps = step.program.schedule.steps
+    (numbers,) = [group for group in step.program.lowered.merged if any(steps[n].op.name == "pad" for n in group)]
+    (passed,) = [one for _, call in step.program.lowered.body_calls for one in call.steps if one.numbers == numbers]
+    stored = {a.buffer for loops in passed.loops for _, a in accesses(loops.body) if isinstance(a, Store)}
+    assert len(stored) == 1
 
 
 # -- the loops -----------------------------------------------------------------------------------------------------
