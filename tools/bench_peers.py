@@ -136,7 +136,8 @@ def _head(done: Mapping[str, Mapping[str, Any]]) -> list[str]:
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
         f"{on['processor']}, {on['cores']} cores; every engine held to {last['threads']} threads; numpy {on['numpy']} "
-        f"with {on['blas']}, {told}. Median milliseconds of a step (share of the speed of a 1024^3 matrix product). "
+        f"with {on['blas']}, {told}. Median milliseconds of a step (share of the limit, the "
+        "speed of the fastest 1024^3 matrix product). "
         f"Other processes took {min(busy, default=0):.0%} to {max(busy, default=0):.0%} of the processors.",
         "",
     ]

@@ -54,7 +54,7 @@ def contest(work: Work, names: Sequence[str], rounds: int, tell: Tell, *, naive_
             raise GraphnetError(f"{own} {found[own]['status']}: {found[own]['problem']}; nothing was measured")
         with Watch() as watch:
             times = _take_turns({"limit": limit, **hands}, rounds, naive_rounds, tell)
-    peak = flops_of_limit / times["limit"].median
+    peak = flops_of_limit / min(times["limit"].seconds)  # a limit is the best that was ever seen
     for name in hands:
         found[name].update(_figures(times[name], times[own].median, truth["flops"], peak))
     return {
@@ -177,7 +177,7 @@ def table(report: Mapping[str, Any]) -> str:
         f"{on['processor']}, {on['cores']} cores{on['governor'] and ', governor ' + on['governor']}; every engine held "
         f"to {report['threads']} threads",
         f"{report['flops'] / 1e9:.4g} GFLOP a step ({report['flops_counted']}); limit "
-        f"{report['limit_flops_per_second'] / 1e9:.1f} GFLOP/s, a 1024^3 matrix product by {on['blas']}",
+        f"{report['limit_flops_per_second'] / 1e9:.1f} GFLOP/s, the fastest 1024^3 matrix product by {on['blas']}",
         f"{'':14} {'median':>12} {'half of all between':>27} {'least':>9} {'limit':>7} {'times ' + own:>13} "
         f"{'first step':>11} {'resident':>9}",
     ]
