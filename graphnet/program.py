@@ -21,6 +21,9 @@ from graphnet.ops.evaluate import apply_op
 from graphnet.rewrite.driver import Log
 from graphnet.schedule import Schedule, base
 
+_NOTHING: deque[object] = deque(maxlen=0)
+"""What takes in any number of results, and keeps none. Not made anew at each step: its first block is 500 bytes."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -72,7 +75,7 @@ class Program:
                 # Twice, since an interrupt may come in between: whoever prepares values meanwhile finds them old.
                 count_writes(lowered.changed)
                 # One C call from first to last: an interrupt waits until every parameter is changed.
-                deque(map(operator.call, lowered.commit_calls), maxlen=0)
+                _NOTHING.extend(map(operator.call, lowered.commit_calls))
                 count_writes(lowered.changed)
         except GraphnetError as error:
             raise self._located(error, kernel) from None

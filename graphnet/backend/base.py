@@ -60,6 +60,9 @@ class Backend(Protocol):
         """What to call to run `kernels` in their order, and which of them each call begins with."""
 
 
+_NOTHING: deque[object] = deque(maxlen=0)  # takes in any number of results, and keeps none
+
+
 class Calls:
     """A kernel that is several calls, one after the other without a line of Python in between."""
 
@@ -72,7 +75,7 @@ class Calls:
         return self._calls
 
     def __call__(self) -> None:
-        deque(map(call, self.calls), maxlen=0)
+        _NOTHING.extend(map(call, self.calls))
 
 
 def own_workspace(node: Node) -> Sequence[TensorType]:

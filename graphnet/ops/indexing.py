@@ -209,7 +209,8 @@ def check_range(
     low = -size if negative else 0
     if not indices.size:
         return
-    least, most = np.minimum.reduce(indices, axis=None), np.maximum.reduce(indices, axis=None)  # no wrapper in between
+    # Not by reductions: those ask for memory at each call.
+    least, most = indices.item(indices.argmin()), indices.item(indices.argmax())
     if least >= low and most < size:
         return
     bad = (indices < low) | (indices >= size)
