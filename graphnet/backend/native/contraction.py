@@ -156,7 +156,7 @@ def contraction(c: Contraction, variables: Mapping[str, Var]) -> list[Statement]
     for first, columns, vectors, times in panels(c.sizes[c.column], c.vectors, c.lanes):
         panel = variables.get("panel", Var("panel", times))
         found: list[Statement] = []
-        for tile in tiles(c, vectors):
+        for tile in tiles(c, c.vectors if c.left.tiled else vectors):  # packed tiles are as they are
             found += _tile(_Place(c, given, tile, Var("tile", tile.count), first, columns, vectors, panel))
         nest = nested([loops[name] for name in inner], found)
         body += nest if "panel" in variables else nested([panel], nest)

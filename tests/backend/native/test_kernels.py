@@ -42,6 +42,28 @@ def test_products(left, right, dtype):
         assert (np.abs(out - exact) <= k * np.finfo(dtype).eps * scale).all(), (m, k, n)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("left", "right"), list(itertools.product(LAYOUTS, repeat=2)))
+def test_products_whose_operands_are_packed(left, right, dtype):
+    generator = np.random.default_rng(1)
+    for m, k, n in [(40, 300, 70), (67, 64, 129), (24, 513, 9), (200, 9, 512), (3, 700, 200)]:
+        a, b = generator.standard_normal((m, k)).astype(dtype), generator.standard_normal((k, n)).astype(dtype)
+        out = np.full((m, n), np.nan, dtype)
+        native(Matmul(), out, [laid_out(a, left), laid_out(b, right)], threads=2)
+        exact = a.astype(np.longdouble) @ b.astype(np.longdouble)
+        scale = np.abs(a).astype(np.longdouble) @ np.abs(b).astype(np.longdouble)
+        assert (np.abs(out - exact) <= k * np.finfo(dtype).eps * scale).all(), (m, k, n)  # see test_products
+
+
+def test_products_in_batches_whose_operands_are_packed():
+    generator = np.random.default_rng(1)
+    a, b = generator.standard_normal((2, 3, 50, 70)).astype("f"), generator.standard_normal((2, 3, 40, 50)).astype("f")
+    out = np.empty((2, 3, 70, 40), "f")
+    native(Matmul(), out, [a.swapaxes(2, 3), b.swapaxes(2, 3)], threads=2)
+    exact = a.swapaxes(2, 3).astype("float64") @ b.swapaxes(2, 3)
+    np.testing.assert_allclose(out, exact, rtol=0, atol=50 * np.finfo("f").eps * np.abs(exact).max())
+
+
 def test_products_in_batches():
     generator = np.random.default_rng(0)
     a, b = generator.standard_normal((3, 1, 5, 9)), generator.standard_normal((4, 9, 11))

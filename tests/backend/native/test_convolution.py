@@ -1,0 +1,86 @@
+"""Direct convolutions and their gradients against the definition, on the shapes that hurt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphnet as gn
+from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
+from graphnet.ops.windows import Pair, Sides
+
+# batch, channels, height and width, filters, kernel, stride, padding, dilation
+Case = tuple[int, int, Pair, int, Pair, Pair, Sides, Pair]
+SAME: Sides = ((1, 1), (1, 1))
+NONE: Sides = ((0, 0), (0, 0))
+CASES: dict[str, Case] = {
+    "one of everything": (1, 1, (1, 1), 1, (1, 1), (1, 1), NONE, (1, 1)),
+    "three channels": (3, 3, (8, 9), 17, (3, 3), (1, 1), SAME, (1, 1)),
+    "prime sizes": (7, 17, (11, 13), 5, (3, 3), (1, 1), SAME, (1, 1)),
+    "33 channels": (2, 33, (5, 5), 33, (3, 3), (1, 1), SAME, (1, 1)),
+    "a kernel as large as the image": (3, 4, (6, 7), 9, (6, 7), (1, 1), NONE, (1, 1)),
+    "a stride larger than the kernel": (2, 3, (10, 11), 6, (2, 1), (3, 4), NONE, (1, 1)),
+    "two strides": (4, 16, (9, 12), 24, (3, 3), (2, 1), ((1, 0), (0, 1)), (1, 1)),
+    "a dilation": (3, 6, (12, 10), 7, (3, 2), (1, 1), ((2, 2), (1, 1)), (2, 3)),
+    "a dilation and a stride": (2, 5, (13, 12), 8, (3, 3), (2, 3), ((2, 1), (0, 3)), (3, 2)),
+    "padding wider than the kernel": (2, 3, (4, 4), 5, (2, 2), (1, 1), ((3, 4), (2, 5)), (1, 1)),
+    "small images of a large batch": (48, 20, (2, 2), 24, (3, 3), (1, 1), SAME, (1, 1)),
+    "a single long row": (1, 2, (1, 70), 40, (1, 5), (1, 2), ((0, 0), (2, 2)), (1, 1)),
+    "many filters, one place": (5, 300, (1, 1), 100, (1, 1), (1, 1), NONE, (1, 1)),
+    "weights in parts": (2, 70, (4, 4), 16, (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+}
+
+
+def _windows(x: np.ndarray, case: Case) -> np.ndarray:
+    """(N, C, kernel rows, kernel columns, rows, columns) of the padded image."""
+    _, _, _, _, (height, width), (down, right), padding, (tall, wide) = case
+    padded = np.pad(x, ((0, 0), (0, 0), *padding))
+    spans = (tall * (height - 1) + 1, wide * (width - 1) + 1)
+    seen = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
+    return seen[:, :, ::down, ::right, ::tall, ::wide].transpose(0, 1, 4, 5, 2, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASES)
+def test_convolution_and_gradients(name: str, dtype: str) -> None:
+    case = CASES[name]
+    batch, channels, size, filters, kernel, stride, padding, dilation = case
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((batch, channels, *size)).astype(dtype)
+    w = generator.standard_normal((filters, channels, *kernel)).astype(dtype)
+    windows = _windows(x.astype("float64"), case)
+    dy = generator.standard_normal((batch, filters, *windows.shape[4:])).astype(dtype)
+    xs, ws, dys = (gn.input(n, a.shape, dtype) for n, a in (("x", x), ("w", w), ("dy", dy)))
+    plain = (stride, padding, dilation, 1)
+    made = [Conv2d(*plain)(xs, ws), Conv2dFilterGradient(*plain, kernel)(xs, dys)]
+    made.append(Conv2dInputGradient(*plain, size)(dys, ws))
+    step = gn.compile([xs, ws, dys], made, backend="native", threads=2)
+    y, dw, dx = step(x, w, dy)
+    assert "the others the ops' own" in step.explain()
+    assert step.program.lowered.own == len(step.schedule.steps), "some of it is left to reference kernels"
+    exact_y = np.einsum("ncijhw,ocij->nohw", windows, w)
+    exact_dw = np.einsum("ncijhw,nohw->ocij", windows, dy)
+    spread = np.zeros((batch, channels, *(n + sum(side) for n, side in zip(size, padding, strict=True))))
+    gradient = np.einsum("nohw,ocij->ncijhw", dy.astype("float64"), w)
+    for i, j in np.ndindex(*kernel):
+        rows = slice(i * dilation[0], i * dilation[0] + stride[0] * (dy.shape[2] - 1) + 1, stride[0])
+        columns = slice(j * dilation[1], j * dilation[1] + stride[1] * (dy.shape[3] - 1) + 1, stride[1])
+        spread[:, :, rows, columns] += gradient[:, :, i, j]
+    (top, _), (left, _) = padding
+    exact_dx = spread[:, :, top : top + size[0], left : left + size[1]]
+    for found, exact, terms in ((y, exact_y, w[0].size), (dw, exact_dw, dy[:, 0].size), (dx, exact_dx, w[:, 0].size)):
+        # Each of so many products of about 1 rounds once, and so does each addition to a sum of about the root of it.
+        assert np.abs(found - exact).max() <= 8 * terms * np.finfo(dtype).eps, name
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_bits_do_not_depend_on_threads(threads: int) -> None:
+    generator = np.random.default_rng(0)
+    x, w = gn.input("x", ("N", 6, 9, 9)), gn.input("w", (20, 6, 3, 3))
+    y = gn.conv2d(x, w, padding=1)
+    loss = gn.sum(y * y)
+    made = [y, *gn.gradients(loss, [x, w])]
+    feeds = [generator.standard_normal(shape).astype("f") for shape in ((13, 6, 9, 9), (20, 6, 3, 3))]
+    alone = gn.compile([x, w], made, backend="native", threads=1)(*feeds)
+    for a, b in zip(alone, gn.compile([x, w], made, backend="native", threads=threads)(*feeds), strict=True):
+        np.testing.assert_array_equal(a, b)
