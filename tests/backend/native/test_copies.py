@@ -34,7 +34,7 @@ def check(op: Op, x: list[np.ndarray], out: np.ndarray, threads: int = 2) -> Non
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (3, 50), (50, 3), (9, 17), (31, 64), (64, 129), (13, 8, 16)])
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (3, 50), (9, 17), (64, 129), (13, 8, 16)])
 def test_every_order_of_axes(shape, dtype):
     for order in itertools.permutations(range(len(shape))):
         x = drawn(shape, dtype).transpose(order)

@@ -76,7 +76,7 @@ def test_sines_of_far_arguments(op, dtype):
     np.testing.assert_allclose(out, exact.astype(dtype), rtol=4 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64"])
+@pytest.mark.parametrize("dtype", ["int64", "int16", "uint8", "uint64"])
 def test_integers_of_every_width(dtype):
     limits = np.iinfo(dtype)
     values = [v for v in (limits.min, limits.min + 1, -7, -2, -1, 0, 1, 2, 3, 9, limits.max) if v >= limits.min]

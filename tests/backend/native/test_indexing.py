@@ -45,13 +45,13 @@ def test_take_and_its_adjoint(shape, axis, picks, negative, dtype):
     indices = generator.integers(-n if negative else 0, n, picks)
     x = generator.standard_normal(shape).astype(dtype)
     whole = (*shape[:axis], *picks, *shape[axis + 1 :])
-    for laid in layouts(x):
+    for laid in layouts(x) if dtype == "float32" else [x]:
         check(Take(axis, negative), [laid, indices], whole, dtype)
     check(Take(axis, negative), [x, indices], whole, dtype, "F")
     if dtype == "bool":
         return
     dy = generator.standard_normal(whole).astype(dtype)
-    for laid in layouts(dy) if whole else [dy]:
+    for laid in layouts(dy) if dtype == "float32" else [dy]:
         check(IndexAdd(axis, n, negative), [laid, indices], shape, dtype)
     check(IndexAdd(axis, n, negative), [dy, indices], shape, dtype, "F")
 
@@ -73,7 +73,7 @@ def test_gather_and_its_adjoint(shape, axis, count, dtype):
         check(ScatterAdd(axis, shape[axis], True), [laid, np.asfortranarray(indices)], shape, dtype, "F")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
 def test_one_hot(dtype):
     generator = np.random.default_rng(0)
     for shape, classes in [((1,), 1), ((6,), 5), ((300,), 40), ((3, 7), 33), ((), 9)]:

@@ -10,9 +10,9 @@ from tests.backend.native.kernels import native
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(), (1,), (3,), (7, 1), (8,), (1, 9), (4, 9), (1000, 1), (5, 11_003)])
+@pytest.mark.parametrize("shape", [(), (8,), (1, 9), (7, 1), (5, 11_003)])
 def test_the_same_bits(shape, dtype):
-    for seed, stream, step in [(0, 0, 0), (7, 2, 5), ((1 << 63) - 1, (1 << 64) - 2, 1 << 40)]:
+    for seed, stream, step in [(7, 2, 5), ((1 << 63) - 1, (1 << 64) - 2, 1 << 40)]:
         state, op = np.array((seed, step)), Uniform(shape, np.dtype(dtype), stream)
         out, expected = np.full(shape, np.nan, dtype), np.empty(shape, dtype)
         native(op, out, [state], threads=3)
