@@ -17,6 +17,15 @@ from graphnet.ops.layout import DiagonalEmbed
 from graphnet.ops.linear import Matmul
 from graphnet.ops.random import Uniform
 from graphnet.ops.softmax_cross_entropy import SoftmaxCrossEntropy, SoftmaxMinusTarget
+from graphnet.backend.native.grouped_ops import (
+    DepthwiseConvolution, DepthwiseFilterGradient, DepthwiseInputGradient, Grouped
+)
+from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient
+from graphnet.ops.pooling import (
+    AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGather, MaxPool2dGradient, MaxPool2dPlaces
+)
+from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
+from graphnet.ops.windows import Col2im, Im2col
 from tests.backend.native.kernels import native
 
 PAGE = mmap.PAGESIZE
@@ -91,6 +100,34 @@ for behind in (False, True):
             native(OneHot(3, np.dtype(dtype)), filled((n, 3), behind, dtype), [filled((n,), behind, "int64")])
             native(Uniform((n, 7), np.dtype(dtype), 3), filled((n, 7), behind, dtype), [filled((2,), behind, "int64")])
             native(DiagonalEmbed(0, 1), filled((n, n), behind, dtype), [filled((n,), behind, dtype)])
+        for c in (1, 5, 8, 13):
+            def images(h, w, kind=dtype):
+                return filled((2, h, w, c), behind, kind).transpose(0, 3, 1, 2)
+            fields = ((3, 2), (2, 1), ((1, 1), (1, 0)), True, (1, 1))
+            x, y, places = images(7, 6), images(4, 6), images(4, 6, "uint8")
+            native(MaxPool2d(*fields), y, [x])
+            native(MaxPool2dPlaces(*fields), places, [x, y])
+            native(MaxPool2dGather(*fields), y, [places, x])
+            native(MaxPool2dGradient(*fields, (7, 6)), x, [places, y])
+            for counts in (True, False):
+                native(AvgPool2d(*fields[:4], counts, None), y, [x])
+                native(AvgPool2dGradient(*fields[:4], counts, None, (7, 6)), x, [y])
+            native(AdaptiveAvgPool2d((4, 6)), y, [x])
+            native(AdaptiveAvgPool2dGradient((4, 6), (7, 6)), x, [y])
+            native(Upsample((2, 3)), images(8, 18), [y])
+            windows = ((3, 2), (2, 1), ((1, 1), (1, 0)), (1, 1))
+            columns, turned = filled((c * 6, 4 * 6 * 2), behind, dtype), filled((c, 7, 6, 2), behind, dtype)
+            native(Im2col(*windows), columns, [turned])
+            native(Col2im(*windows, (c, 7, 6, 2)), turned, [columns])
+            x, y, w = (filled(shape, behind, dtype) for shape in ((2, 7, 6, c), (2, 4, 6, c), (3, 2, c)))
+            native(DepthwiseConvolution(*windows[1:]), y, [x, w])
+            native(DepthwiseInputGradient(*windows[1:], (7, 6)), x, [y, w])
+            native(DepthwiseFilterGradient(*windows[1:], (3, 2)), w, [x, y])
+            x, y = filled((2, 7, 6, 3 * c), behind, dtype), filled((2, 5, 6, 6), behind, dtype)
+            paneled = filled((1, 3, 3, 1, c, 16), behind, dtype)
+            native(Grouped(DirectConvolution((1, 1), (1, 1), 2), 3), y, [x, paneled])
+            weight = filled((6, c, 3, 1), behind, dtype)
+            native(Grouped(DirectFilterGradient((1, 1), (1, 1), (3, 1)), 3), weight, [x, y])
 print("through")
 """
 
