@@ -59,6 +59,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m tools.bench_handwritten
 	$(BIN)/python -m tools.bench_convolution
 	$(BIN)/python -m tools.check_memory
+	$(BIN)/python -m tools.bench_native
 
 clean:
 	rm -rf $(VENV) $(RUNS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
