@@ -7,10 +7,18 @@ from dataclasses import replace
 from math import prod
 
 from graphnet.backend.native import functions as f
-from graphnet.backend.native.contraction import Contraction, Operand, best_vectors, by_parts, contraction, nested
+from graphnet.backend.native.contraction import (
+    Contraction,
+    Operand,
+    best_vectors,
+    by_parts,
+    contraction,
+    nested,
+    split_columns,
+)
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
-from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Statement, Store, Value, Var, affine
+from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Load, Statement, Store, Value, Var, affine
 from graphnet.backend.native.ops import Direct, DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
 from graphnet.backend.native.tiling import Images, images
 from graphnet.backend.native.views import VECTOR, Scratch, View
@@ -21,6 +29,7 @@ _BLOCK = 24 << 10  # bytes of both images that a block of a filter gradient read
 _PARTS = 16  # of a batch, at most
 _PARTIAL = 1 << 20  # elements of all parts' sums
 _LEAST = 64  # places of such a block, so that its sums are worth loading and storing
+_FAR = 256  # bytes from one place to the next: from there on a block's panel is copied together
 _LISTED = 40  # positions of the kernel times channels that are one list of rows
 
 
@@ -166,7 +175,7 @@ def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scr
     rows, columns, channels, filters = *op.kernel, x.shape[3], -(-dy.shape[3] // lanes) * lanes
     parts = _parts(x.shape[0], rows * columns * channels * filters)
     work = scratch.array(dy.dtype, (parts, rows, columns, channels, filters))
-    kernels = [_products(op, x, dy, work)]
+    kernels = [_products(op, x, dy, work, scratch)]
     size = rows * columns * channels * filters
     sums = [View(work.buffer, work.offset + part * size, (size,), (1,)) for part in range(parts)]
 
@@ -192,61 +201,82 @@ def _parts(batch: int, size: int) -> int:
     )
 
 
-def _products(op: DirectFilterGradient, x: View, dy: View, work: View) -> Kernel:
+def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: Scratch) -> Kernel:
     """A chunk is a part of the batch or, where that is one, a row of the kernel."""
-    parts, kernel_rows, _, _, filters = work.shape
-    size = work.shape[2] * work.shape[3] * filters
+    parts, kernel_rows, columns, channels, filters = work.shape
+    row = columns * channels * filters
     sizes, along = _depth(x, op.kernel, op.dilation)
     rows = tuple(sizes) if prod(sizes.values()) <= _LISTED else tuple(sizes)[-1:]
     around = {name: Var(name, sizes[name]) for name in sizes if name not in rows}
     part, n = Var("part", parts), Var("n", x.shape[0] // parts)
     chunk = around["i"] if parts == 1 and "i" in around else part
-    left = Operand(x.buffer, along, x.offset)
-    place = {"i": size, "j": work.shape[3] * filters, "c": filters, "jc": filters, "part": kernel_rows * size, "o": 1}
+    given = {"part": part, "n": n, **around}
+    place = {"i": row, "j": channels * filters, "c": filters, "jc": filters, "part": kernel_rows * row, "o": 1}
     lanes = VECTOR // ELEMENTS[dy.dtype]
+    vectors = best_vectors(prod(sizes[name] for name in rows), dy.shape[3], lanes)
+    inside = [var for var in around.values() if var is not chunk]
+    blocks = _blocks(dy, x)
+    near: View | None = None
+    if dy.strides[2] * ELEMENTS[dy.dtype] >= _FAR:
+        near = scratch.array(dy.dtype, (chunk.extent, blocks[0][1] * dy.shape[2], vectors * lanes))
     body: list[Statement] = []
-    for first, tall, times in _blocks(dy, x):
-        (batch, row, column, _), (down, right), (b, h, w, _) = x.strides, op.stride, dy.strides
+    for first, tall, times in blocks:
+        (batch, under, beside, _), (down, right), (b, h, w, _) = x.strides, op.stride, dy.strides
+        seen = {
+            "n": batch,
+            "part": batch * n.extent,
+            "block": under * down * tall,
+            "h": under * down,
+            "w": beside * right,
+        }
+        own = {"n": b, "part": b * n.extent, "block": h * tall, "h": h, "w": w, "o": 1}
         c = Contraction(
             sizes={**sizes, "h": tall, "w": dy.shape[2], "o": dy.shape[3]},
             loops=(),
             rows=rows,
             column="o",
             depth=("h", "w"),
-            left=replace(
-                left,
-                strides={
-                    **along,
-                    "n": batch,
-                    "part": batch * n.extent,
-                    "block": row * down * tall,
-                    "h": row * down,
-                    "w": column * right,
-                },
-                offset=x.offset + first * row * down,
-            ),
-            right=Operand(
-                dy.buffer,
-                {"n": b, "part": b * n.extent, "block": h * tall, "h": h, "w": w, "o": 1},
-                dy.offset + first * h,
-            ),
+            left=Operand(x.buffer, {**along, **seen}, x.offset + first * under * down),
+            right=Operand(dy.buffer, own, dy.offset + first * h),
             out=Operand(work.buffer, place, work.offset),
-            vectors=best_vectors(prod(sizes[name] for name in rows), dy.shape[3], lanes),
+            vectors=vectors,
             lanes=lanes,
             adds=True,
         )
         block = Var("block", times)
-        inside = [var for var in around.values() if var is not chunk]
-        body += nested([block, *inside], contraction(c, {"n": n, "part": part, "block": block, **around}))
-    around_chunk = [] if chunk is part else [part]
-    whole = Var("v", (kernel_rows if chunk is part else 1) * size // lanes)
-    at = affine(
-        {part: kernel_rows * size, chunk: place["i"] if chunk is not part else kernel_rows * size, whole: lanes},
-        work.offset,
-    )
+        if near is None:
+            body += nested([block, *inside], contraction(c, {**given, "block": block}))
+            continue
+        for piece, count in split_columns(c):
+            panel = Var("panel", count)
+            packed, filled = _near_panel(piece, near, {**given, "block": block, "panel": panel}, chunk)
+            summed = contraction(replace(piece, right=packed), {**given, "block": block, "panel": panel})
+            body += nested([block, panel], [*filled, *nested(inside, summed)])
+    each = kernel_rows * row if chunk is part else row
+    whole = Var("v", each // lanes)
+    at = affine({part: kernel_rows * row, chunk: each, whole: lanes}, work.offset)
     zeros = For(whole, (Store(work.buffer, at, Const(0.0, dy.dtype, lanes)),))
-    buffers = tuple(dict.fromkeys((x.buffer, dy.buffer, work.buffer)))
-    return Kernel(op.name, buffers, chunk, tuple(nested(around_chunk, [zeros, For(n, tuple(body))])))
+    buffers = dict.fromkeys((x.buffer, dy.buffer, work.buffer, *(() if near is None else (near.buffer,))))
+    nest = nested([] if chunk is part else [part], [zeros, For(n, tuple(body))])
+    return Kernel(op.name, tuple(buffers), chunk, tuple(nest))
+
+
+def _near_panel(c: Contraction, near: View, given: Mapping[str, Var], chunk: Var) -> tuple[Operand, list[Statement]]:
+    """A block's panel of the right operand, side by side in memory of the chunk's own, and what copies it there."""
+    width, (step, _, _) = c.vectors * c.lanes, near.strides
+    h, w = Var("h", c.sizes["h"]), Var("w", c.sizes["w"])
+    target = {chunk: step if near.shape[0] > 1 else 0, h: c.sizes["w"] * width, w: width}
+    source = {var: c.right.strides.get(name, 0) for name, var in {**given, "h": h, "w": w}.items()}
+    source[given["panel"]] = width
+    stores: list[Statement] = []
+    columns = min(c.sizes["o"], width)
+    for lane in range(0, columns, c.lanes):
+        value = Load(c.right.buffer, affine(source, c.right.offset + lane), c.lanes, min(c.lanes, columns - lane))
+        stores.append(Store(near.buffer, affine(target, near.offset + lane), value))
+    strides = {"h": c.sizes["w"] * width, "w": width, "o": 1}
+    name = next(name for name, var in given.items() if var is chunk)
+    strides[name] = step if near.shape[0] > 1 else 0
+    return Operand(near.buffer, strides, near.offset, panel=0, padded=True), nested([h, w], stores)
 
 
 def _blocks(dy: View, x: View) -> list[tuple[int, int, int]]:
