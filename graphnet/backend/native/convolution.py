@@ -24,7 +24,7 @@ from graphnet.backend.native.tiling import Images, images
 from graphnet.backend.native.views import VECTOR, Scratch, View
 from graphnet.graph.node import Op
 
-_NEAR = 1 << 17  # bytes of a panel of weights that stay near while images pass by
+_NEAR = 40 << 10  # bytes of a panel of weights that stay near while images pass by
 _BLOCK = 24 << 10  # bytes of both images that a block of a filter gradient reads
 _PARTS = 16  # of a batch, at most
 _PARTIAL = 1 << 20  # elements of all parts' sums
