@@ -76,7 +76,7 @@ def compile(
                 check_pass(name, before, after)
         order = schedule(rewritten)
         wanted_work = {node: chosen.workspace(node, order.graph.layouts) for node in order.steps}
-        plan = plan_memory(order, wanted_work, reuse=reuse)
+        plan = plan_memory(order, wanted_work, chosen.held(order), reuse=reuse)
         verify_plan(plan)
         feeds = tuple(Input(input_name(node), node.type.bind(sizes))() for node in given)
         program = Program(declared, lower(plan, chosen), log, feeds)

@@ -106,16 +106,22 @@ class _Block:
 
 
 def plan_memory(
-    schedule: Schedule, workspaces: Mapping[Node, Sequence[TensorType]] | None = None, *, reuse: bool = True
+    schedule: Schedule,
+    workspaces: Mapping[Node, Sequence[TensorType]] | None = None,
+    held: Mapping[Node, int] | None = None,
+    *,
+    reuse: bool = True,
 ) -> Plan:
     """A place for every value. With `reuse` off each value has bytes of its own for the whole step.
 
-    workspaces: for each step the types of its scratch arrays; by default what the ops say.
+    workspaces: for each step the types of its scratch arrays; by default what the ops say. held: see `Backend.held`.
     """
     if workspaces is None:
         workspaces = {node: node.op.workspace(*(value.type for value in node.inputs)) for node in schedule.steps}
     results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
     last = _last_reads(schedule)
+    for node, number in (held or {}).items():
+        last[node] = max(last[node], number)
     places = schedule.graph.layouts
     blocks: list[_Block] = []
     block_of: dict[Node, _Block] = {}

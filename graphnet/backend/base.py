@@ -16,6 +16,7 @@ from graphnet.graph.types import TensorType
 from graphnet.ops.fused import bound
 from graphnet.ops.unrolled import Unrolled
 from graphnet.rewrite.driver import Log, Rule
+from graphnet.schedule import Schedule
 
 Kernel: TypeAlias = "Callable[[], object]"
 
@@ -48,6 +49,12 @@ class Backend(Protocol):
 
         layouts: arrays with the strides of `node` and its inputs, without memory. A step that is left to its reference
         kernel needs what its op says.
+        """
+
+    def held(self, order: Schedule) -> Mapping[Node, int]:
+        """Computed values whose bytes nobody else may have up to the step of this number, though none reads them then.
+
+        A kernel that does the work of several steps reads its operands while it writes the last one's result.
         """
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:

@@ -32,6 +32,7 @@ from graphnet.ops.pooling import (
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample, adaptive_windows
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.rewrite.fusion import fuse
+from graphnet.schedule import Schedule
 
 Kernel: TypeAlias = Callable[..., None]
 
@@ -306,6 +307,10 @@ class NaiveBackend:
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""
         return own_workspace(node)
+
+    def held(self, order: Schedule) -> Mapping[Node, int]:
+        """None: each step is over before the next begins."""
+        return {}
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[BoundKernel | None]:
         """The loops for each op that has any."""

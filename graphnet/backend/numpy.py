@@ -13,6 +13,7 @@ from graphnet.graph.types import TensorType
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.rewrite.fusion import fuse
+from graphnet.schedule import Schedule
 
 
 class NumpyBackend:
@@ -28,6 +29,10 @@ class NumpyBackend:
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""
         return own_workspace(node)
+
+    def held(self, order: Schedule) -> Mapping[Node, int]:
+        """None: each step is over before the next begins."""
+        return {}
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """None for each: every reference kernel is a NumPy kernel."""

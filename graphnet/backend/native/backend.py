@@ -13,12 +13,13 @@ from operator import itemgetter
 import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
+from graphnet.backend.native.finishing import finished, held, reads
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
 from graphnet.backend.native.job import Job
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import show
 from graphnet.backend.native.makers import Located, Maker, named
-from graphnet.backend.native.merging import Pass, grouped
+from graphnet.backend.native.merging import Pass, grouped, in_one_pass
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.prove import prove
@@ -30,6 +31,7 @@ from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.rewrite.driver import Log, Rule
+from graphnet.schedule import Schedule
 
 
 class Module:
@@ -162,6 +164,10 @@ class NativeBackend:
         found = self._maker.scratch_types(node.op, [layouts[node], *(layouts[value] for value in node.inputs)])
         return own_workspace(node) if found is None else found
 
+    def held(self, order: Schedule) -> Mapping[Node, int]:
+        """The operands of products that what reads their result may finish."""
+        return held(order)
+
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:
         """Native functions for the steps that the loop language can say, compiled together."""
         touched = [Access.of(step) for step in steps]
@@ -196,11 +202,61 @@ def _merged(natives: Sequence[Native]) -> list[Located]:
     steps = {step.numbers[0]: step for native in natives for step in native.steps}
     points = {number: step.point for number, step in steps.items() if step.point is not None}
     found: list[Located] = []
+    walks: dict[tuple[int, ...], Pass] = {}
     for item in grouped(points, {number: step.access for number, step in steps.items()}):
         members = [steps[item]] if isinstance(item, int) else [steps[point.number] for point in item.members]
         whole = None if isinstance(item, int) else _pass(item, members)
         found += members if whole is None else whole
+        walk = in_one_pass([points[item]]) if isinstance(item, int) and item in points else None
+        if isinstance(item, Pass) and whole is not None:
+            walk = item
+        if walk is not None:
+            walks[found[-1].numbers] = walk
+    return _riding(found, walks)
+
+
+def _riding(steps: Sequence[Located], walks: Mapping[tuple[int, ...], Pass]) -> list[Located]:
+    """The steps, with passes that finish what a product makes become part of it. walks: by numbers of steps."""
+    found: list[Located] = []
+    for step in steps:
+        found.append(step)
+        walk = walks.get(step.numbers)
+        if walk is None:
+            continue
+        for place in range(len(found) - 2, max(-1, len(found) - 2 - _REACH), -1):
+            before, between = found[place], found[place + 1 : -1]
+            if before.head is None or not reads(walk, before.head):
+                continue
+            late = not any(before.access.clashes(other.access) for other in between)
+            if late or not any(step.access.clashes(other.access) for other in between):
+                made = _with_head(before, step, walk)
+                if made is not None:
+                    found[place:] = [*between, *made] if late else [*made, *between]
+            break
     return found
+
+
+def _with_head(before: Located, step: Located, walk: Pass) -> list[Located] | None:
+    """A product and the pass that finishes it, behind the borders that it needs; None where that cannot be."""
+    assert before.head is not None
+    whole = finished(before.head, walk)
+    if whole is None:
+        return None
+    loops, blocks = whole
+    for kernel in loops:
+        prove(kernel)
+    numbers = (*before.numbers, *step.numbers)
+    borders = [_border(step)] if step.border else []
+    own = named(f"steps{numbers[0]}.{numbers[-1]}", loops)
+    return [*borders, Located(numbers, own, tuple(blocks), before.access.together(step.access))]
+
+
+def _border(step: Located) -> Located:
+    """What a step does beside its elements, which reads nothing."""
+    return replace(step, loops=step.border, point=None, access=Access((), step.access.writes))
+
+
+_REACH = 8  # steps that are looked back to for a product
 
 
 def _pass(item: Pass, members: Sequence[Located]) -> list[Located] | None:
@@ -213,5 +269,5 @@ def _pass(item: Pass, members: Sequence[Located]) -> list[Located] | None:
     for kernel in loops:
         prove(kernel)
     access = reduce(Access.together, [member.access for member in members])
-    borders = [replace(member, loops=member.border, point=None) for member in members if member.border]
+    borders = [_border(member) for member in members if member.border]
     return [*borders, Located(numbers, named(f"steps{numbers[0]}", loops), tuple(blocks), access)]

@@ -31,6 +31,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
+from graphnet.backend.native.views import View
 
 REGISTERS = 16
 LATENCY = 4  # cycles until the result of a multiply-add can be added to; two begin in each
@@ -54,7 +55,36 @@ class Operand:
     tiled: bool = False
 
 
-Finish = Callable[[Value, Sequence[Value]], Value]  # what is stored: of a sum, and of the operands beside it
+# Of a sum and of the operands beside it, what is stored; and the statements that this needs first.
+Finish = Callable[[Value, Sequence[Value]], tuple[list[Statement], list[Value]]]
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """What is made of each element of a result before it is stored.
+
+    loads: what is read beside it, results: where what is made goes; all are of the result's shape.
+    """
+
+    loads: tuple[View, ...]
+    results: tuple[View, ...]
+    make: Finish
+
+    def moved(self, change: Callable[[View], View]) -> Finishing:
+        """The same for a part of the result, which `change` makes of the whole."""
+        return Finishing(tuple(map(change, self.loads)), tuple(map(change, self.results)), self.make)
+
+    @property
+    def is_in_vectors(self) -> bool:
+        """Whether what is read lies along the last axis or is the same there, and what is written lies along it."""
+        alike = all(view.strides[-1] in (0, 1) for view in self.loads)
+        return alike and all(view.strides[-1] == 1 or view.shape[-1] == 1 for view in self.results)
+
+    def of(self, c: Contraction, operand: Callable[[View], Operand]) -> Contraction:
+        """A contraction with this at its end; `operand` says where the elements of a view lie."""
+        return replace(
+            c, finish=self.make, beside=tuple(map(operand, self.loads)), results=tuple(map(operand, self.results))
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +92,8 @@ class Contraction:
     """Sizes by dimension; which of them are loops, the rows, the vectorized column, the summed depth.
 
     rows: several dimensions are one list of rows, written out. `out` and `right` have stride 1 along the columns, or
-    any stride where a vector has one lane. vectors: of a panel. adds: the result is added to what `out` holds.
+    any stride where a vector has one lane. vectors: of a panel. adds: the result is added to what `out` holds. finish:
+    what is made of each sum, and of the operands `beside` it at the same index, for `results`, instead of `out`.
     """
 
     sizes: Mapping[str, int]
@@ -78,6 +109,7 @@ class Contraction:
     adds: bool = False
     finish: Finish | None = None
     beside: tuple[Operand, ...] = ()
+    results: tuple[Operand, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -227,22 +259,27 @@ def _tile(place: _Place) -> list[Statement]:
     body += nested([depth[name] for name in c.depth], step)
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
-            body.append(Store(c.out.buffer, place.at(c.out, i, j), _finished(place, s, i, j), place.active(j)))
+            body += _stored(place, s, i, j)
     return nested([place.number], body)
 
 
-def _finished(place: _Place, total: Register, row: int, vector: int) -> Value:
-    c = place.c
+def _stored(place: _Place, total: Register, row: int, vector: int) -> list[Statement]:
+    c, active = place.c, place.active(vector)
     if c.finish is None:
-        return total
+        return [Store(c.out.buffer, place.at(c.out, row, vector), total, active)]
     beside: list[Value] = []
     for operand in c.beside:
         index = place.at(operand, row, vector)
         if operand.strides.get(c.column, 0) == 0 and c.lanes > 1:
             beside.append(Splat(Load(operand.buffer, index), c.lanes))
         else:
-            beside.append(Load(operand.buffer, index, c.lanes, place.active(vector)))
-    return c.finish(total, beside)
+            beside.append(Load(operand.buffer, index, c.lanes, active))
+    statements, values = c.finish(total, beside)
+    stores = [
+        Store(operand.buffer, place.at(operand, row, vector), value, active)
+        for operand, value in zip(c.results, values, strict=True)
+    ]
+    return [*statements, *stores]
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -265,6 +302,7 @@ def split_columns(c: Contraction) -> list[tuple[Contraction, int]]:
             right=moved(c.right),
             out=moved(c.out),
             beside=tuple(map(moved, c.beside)),
+            results=tuple(map(moved, c.results)),
         )
         found.append((part, times))
     return found

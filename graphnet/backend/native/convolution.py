@@ -9,6 +9,7 @@ from math import prod
 from graphnet.backend.native import functions as f
 from graphnet.backend.native.contraction import (
     Contraction,
+    Finishing,
     Operand,
     best_vectors,
     by_parts,
@@ -19,7 +20,14 @@ from graphnet.backend.native.contraction import (
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Load, Statement, Store, Value, Var, affine
-from graphnet.backend.native.ops import Direct, DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
+from graphnet.backend.native.ops import (
+    Direct,
+    DirectConvolution,
+    DirectFilterGradient,
+    DirectInputGradient,
+    Panels,
+    Taps,
+)
 from graphnet.backend.native.tiling import Images, images
 from graphnet.backend.native.views import VECTOR, Scratch, View
 from graphnet.graph.node import Op
@@ -33,17 +41,24 @@ _FAR = 256  # bytes from one place to the next: from there on a block's panel is
 _LISTED = 40  # positions of the kernel times channels that are one list of rows
 
 
-def direct(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel] | None:
-    """Kernels of `Panels`, a direct convolution or a gradient of one; None for other ops, and for other layouts."""
+def direct(
+    op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing | None = None
+) -> list[Kernel] | None:
+    """Kernels of `Panels`, a direct convolution or a gradient of one; None for other ops, and for other layouts.
+
+    None also where the result cannot be finished.
+    """
     if isinstance(op, Panels):
         return _panels(op, out, *inputs)
     if not isinstance(op, Direct) or out.dtype not in ("f32", "f64"):
         return None
+    if finishing is not None and not finishing.is_in_vectors:
+        return None
     x, other = inputs
     if isinstance(op, DirectConvolution):
-        return _forward(op, out, x, other)
+        return _forward(op, out, x, other, finishing)
     if isinstance(op, DirectInputGradient):
-        return _input_gradient(op, out, x, other)
+        return _input_gradient(op, out, x, other, finishing)
     if isinstance(op, DirectFilterGradient):
         found: list[Kernel] = []
         if other.strides[3] != 1 and other.shape[3] != 1:  # filters are lanes: they have to lie side by side
@@ -101,19 +116,31 @@ def _weights(w: View, steps: tuple[int, int] = (1, 1), offset: int = 0) -> Opera
     return Operand(w.buffer, strides, w.offset + offset, panel=panel, padded=True)
 
 
-def _forward(op: DirectConvolution, out: View, x: View, w: View) -> list[Kernel]:
+def _forward(op: DirectConvolution, out: View, x: View, w: View, finishing: Finishing | None) -> list[Kernel]:
     sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
     (down, right), (n, row, column, _) = op.stride, x.strides
     way = images(out.shape, VECTOR // ELEMENTS[out.dtype])
     left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
-    return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4]), w))
+    return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4], finishing), w))
 
 
-def _over(way: Images, depth: Mapping[str, int], left: Operand, right: Operand, out: View, width: int) -> Contraction:
+def _over(
+    way: Images,
+    depth: Mapping[str, int],
+    left: Operand,
+    right: Operand,
+    out: View,
+    width: int,
+    finishing: Finishing | None,
+) -> Contraction:
     """The contraction over `depth` for each of `out`'s places, with panels of `width` filters."""
     lanes = VECTOR // ELEMENTS[out.dtype]
-    n, row, column, along = out.strides
-    return Contraction(
+
+    def operand(view: View) -> Operand:
+        n, row, column, along = view.strides
+        return Operand(view.buffer, way.strides(n, row, column) | {"o": along}, view.offset)
+
+    c = Contraction(
         sizes={**way.sizes, **depth, "o": out.shape[3]},
         loops=way.loops,
         rows=way.rows,
@@ -121,10 +148,11 @@ def _over(way: Images, depth: Mapping[str, int], left: Operand, right: Operand, 
         depth=tuple(depth),
         left=left,
         right=right,
-        out=Operand(out.buffer, way.strides(n, row, column) | {"o": along}, out.offset),
+        out=operand(out),
         vectors=width // lanes,
         lanes=lanes,
     )
+    return c if finishing is None else finishing.of(c, operand)
 
 
 def _near(c: Contraction, w: View) -> list[Contraction]:
@@ -138,17 +166,25 @@ def _near(c: Contraction, w: View) -> list[Contraction]:
     return [finer for part in parts for finer in by_parts(part, along, _NEAR // channel)] if row > _NEAR else parts
 
 
-def _input_gradient(op: DirectInputGradient, out: View, dy: View, w: View) -> list[Kernel]:
+def _input_gradient(
+    op: DirectInputGradient, out: View, dy: View, w: View, finishing: Finishing | None
+) -> list[Kernel] | None:
     """A contraction for each class of places that the same positions of the kernel reach; 0 where none does."""
     kernels: list[Kernel] = []
     n, row, column, along = dy.strides
-    batch, down, right, channel = out.strides
     for rows, columns in op.taps((w.shape[1], w.shape[2])):
         shape = (out.shape[0], rows.places, columns.places, out.shape[3])
-        steps = (batch, down * op.stride[0], right * op.stride[1], channel)
-        offset = out.offset + rows.first * down + columns.first * right
-        places = replace(out, offset=offset, shape=shape, strides=_real(shape, steps))
+
+        def part(view: View, rows: Taps = rows, columns: Taps = columns, shape: tuple[int, ...] = shape) -> View:
+            batch, down, right, channel = view.strides
+            offset = view.offset + rows.first * down + columns.first * right
+            steps = (batch, down * op.stride[0], right * op.stride[1], channel)
+            return replace(view, offset=offset, shape=shape, strides=_real(shape, steps))
+
+        places, finished = part(out), None if finishing is None else finishing.moved(part)
         if not rows.count or not columns.count:
+            if finishing is not None:
+                return None
             kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
             continue
         way = images(shape, VECTOR // ELEMENTS[out.dtype])
@@ -158,7 +194,7 @@ def _input_gradient(op: DirectInputGradient, out: View, dy: View, w: View) -> li
         start = (rows.start * w.shape[2] + columns.start) * w.shape[3] * w.shape[4]
         right_side = _weights(w, (rows.step, columns.step), start)
         sizes = {"i": rows.count, "j": columns.count, "c": w.shape[3]}
-        kernels += way.kernels(op.name, _near(_over(way, sizes, left, right_side, places, w.shape[4]), w))
+        kernels += way.kernels(op.name, _near(_over(way, sizes, left, right_side, places, w.shape[4], finished), w))
     return kernels
 
 

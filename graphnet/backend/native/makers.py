@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from graphnet.backend.base import Bound
+from graphnet.backend.native.contraction import Finishing
 from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
+from graphnet.backend.native.finishing import Head
 from graphnet.backend.native.indexing import indexing
 from graphnet.backend.native.loops import Buffer
 from graphnet.backend.native.loops import Kernel as Loops
 from graphnet.backend.native.losses import label_loss
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Point
-from graphnet.backend.native.ops import Direct, Panels
+from graphnet.backend.native.ops import Direct, DirectConvolution, DirectInputGradient, Panels
 from graphnet.backend.native.padding import borders, inside, padding
 from graphnet.backend.native.philox import uniform
 from graphnet.backend.native.prove import prove
@@ -42,7 +45,7 @@ class Located:
     """The loops of one step, or of several in one pass, proven, and the memory that each of their buffers stands for.
 
     numbers: of the steps. access: what they touch. point: what is done at each element, where a step is just that and
-    may become part of a pass; border: the loops that it needs beside.
+    may become part of a pass; border: the loops that it needs beside. head: a product whose sums a pass may finish.
     """
 
     numbers: tuple[int, ...]
@@ -51,6 +54,7 @@ class Located:
     access: Access
     point: Point | None = None
     border: tuple[Loops, ...] = ()
+    head: Head | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,9 @@ class Maker:
             border = loops[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
         elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
             point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
-        return Located((number,), loops, (*blocks, *made.scratch.blocks(step.work)), access, point, border)
+        make = _HEADS.get(type(step.op))
+        head = None if make is None else Head(step, partial(make, step.op), readers)
+        return Located((number,), loops, (*blocks, *made.scratch.blocks(step.work)), access, point, border, head)
 
 
 def _counting(op: Op, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -112,6 +118,14 @@ def _counting(op: Op, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 def named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:
     """The loops under names of their own."""
     return tuple(replace(loops, name=f"{prefix}.{part}.{loops.name}") for part, loops in enumerate(made))
+
+
+def _product(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing) -> list[Loops] | None:
+    a, b = inputs
+    return matmul(out, a, b, scratch, finishing)
+
+
+_HEADS = {Matmul: _product, DirectConvolution: direct, DirectInputGradient: direct}
 
 
 def _made(op: Op, views: Sequence[View]) -> Made | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import gcd
 
 from graphnet.backend.native.contraction import (
     Contraction,
+    Finishing,
     Operand,
     best_vectors,
     by_parts,
@@ -36,7 +38,7 @@ _REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
 _LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level cache holds
 
 
-def matmul(out: View, a: View, b: View, scratch: Scratch) -> list[Kernel] | None:
+def matmul(out: View, a: View, b: View, scratch: Scratch, finishing: Finishing | None = None) -> list[Kernel] | None:
     """out = a @ b; None for integers. Vectors run along the result's columns or, the product turned, along its rows.
 
     Where there are few rows or columns and both operands lie along the depth, elements are dot products of two rows.
@@ -46,17 +48,18 @@ def matmul(out: View, a: View, b: View, scratch: Scratch) -> list[Kernel] | None
     lanes = VECTOR // ELEMENTS[out.dtype]
     batch = out.shape[:-2]
     a, b = (view.broadcast((*batch, *view.shape[-2:])) for view in (a, b))
-    ways = [(a, b, out), (_turned(b), _turned(a), _turned(out))]
-    able = [_Product(*way, lanes) for way in ways if _neighbours(way[2])]
-    if not able:
-        able = [_Product(a, b, out, 1)]
+    turned = None if finishing is None else finishing.moved(_turned)
+    ways = [(a, b, out, lanes, finishing), (_turned(b), _turned(a), _turned(out), lanes, turned)]
+    able = [_Product(*way) for way in ways if _neighbours(way[2])] or [_Product(a, b, out, 1, finishing)]
     product = min(able, key=lambda way: way.packing)
+    if product.finishing is not None and not (product.lanes == 1 or product.finishing.is_in_vectors):
+        return None
     if batch:
         return [product.kernel(scratch)]
     along_depth = a.strides[1] == 1 and b.strides[0] == 1 and a.shape[1] >= lanes
     few = min(out.shape) <= _FEW or (product.sizes[0] < _ROWS and not _neighbours(product.right))
     if along_depth and few:
-        return dots(out, a, b, lanes)
+        return dots(out, a, b, lanes) if finishing is None else None
     if product.sizes[0] >= _ROWS:
         return product.by_rows(scratch)
     return product.by_columns(scratch)
@@ -100,6 +103,7 @@ class _Product:
     right: View
     out: View
     lanes: int
+    finishing: Finishing | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -155,8 +159,9 @@ class _Product:
         for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
             together = _together(count, tall * columns * depth)
             size, times = tall * together, count // together
-            left, out = (_cut(view, 0, first, size, times) for view in (self.left, self.out))
-            part = _Product(left, _again(self.right, times), out, self.lanes)
+            cut = partial(_cut, axis=0, first=first, size=size, times=times)
+            finishing = None if self.finishing is None else self.finishing.moved(cut)
+            part = _Product(cut(self.left), _again(self.right, times), cut(self.out), self.lanes, finishing)
             kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
         return kernels
 
@@ -167,8 +172,10 @@ class _Product:
         for first, wide, _, count in panels(columns, self.vectors, self.lanes):
             together = _together(count, rows * wide * depth)
             size, times = wide * together, count // together
-            right, out = (_cut(view, 1, first, size, times) for view in (self.right, self.out))
-            kernels.append(_Product(_again(self.left, times), right, out, self.lanes).kernel(scratch))
+            cut = partial(_cut, axis=1, first=first, size=size, times=times)
+            finishing = None if self.finishing is None else self.finishing.moved(cut)
+            part = _Product(_again(self.left, times), cut(self.right), cut(self.out), self.lanes, finishing)
+            kernels.append(part.kernel(scratch))
         return kernels
 
     def kernel(self, scratch: Scratch, packed: View | None = None) -> Kernel:
@@ -188,7 +195,8 @@ class _Product:
         far = whole.left.strides["depth"] != 1
         for part in by_parts(whole, "depth", _DEPTH) if far else [whole]:
             body += contraction(part, {var.name: var for var in variables})
-        views = [view for view in (self.out, self.left, self.right, packed, tiled) if view is not None]
+        finished = () if self.finishing is None else (*self.finishing.loads, *self.finishing.results)
+        views = [view for view in (self.out, self.left, self.right, packed, tiled, *finished) if view is not None]
         chunk, *loops = variables
         return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
 
@@ -208,7 +216,7 @@ class _Product:
         if packed is not None:
             along = strides(packed) | {"depth": self.width, "column": 1}
             right = Operand(packed.buffer, along, packed.offset, panel=depth * self.width, padded=True)
-        return Contraction(
+        c = Contraction(
             sizes={**{var.name: var.extent for var in variables}, "row": rows, "column": columns, "depth": depth},
             loops=tuple(outer),
             rows=("row",),
@@ -220,6 +228,7 @@ class _Product:
             vectors=self.vectors,
             lanes=self.lanes,
         )
+        return c if self.finishing is None else self.finishing.of(c, lambda view: operand(view, "row", "column"))
 
     # -- packing -----------------------------------------------------------------------------------------------------
 

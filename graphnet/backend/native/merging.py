@@ -110,14 +110,14 @@ class Pass:
             return None
         views = [self._view(view, place) for view, place in zip(found[0], places, strict=True)]
         count = len(self.stored)
-        made = pointwise_statements(name, views[:count], views[count:], self._statements)
+        made = pointwise_statements(name, views[:count], views[count:], self.statements)
         return None if made is None else (made, found[1])
 
     def _view(self, view: View, place: Place) -> View:
         strides = tuple(stride // place.dtype.itemsize for stride in place.strides)
         return replace(view, shape=self.sizes, strides=strides)
 
-    def _statements(self, loaded: Sequence[Value]) -> tuple[list[Statement], list[Value]] | None:
+    def statements(self, loaded: Sequence[Value]) -> tuple[list[Statement], list[Value]] | None:
         statements: list[Statement] = []
 
         def kept(name: str, value: Value) -> Register:
@@ -147,7 +147,7 @@ def in_one_pass(members: Sequence[Point]) -> Pass | None:
     """
     if len(members) > _MOST_MEMBERS:
         return None
-    sizes = _together([[size for size, _ in member.axes] for member in members])
+    sizes = together([[size for size, _ in member.axes] for member in members])
     if sizes is None:
         return None
     walk = _Walk(frozenset(member.number for member in members))
@@ -232,7 +232,7 @@ def _in_vectors(arrays: Sequence[Place | np.ndarray], outs: int) -> bool:
     return vector_lanes(inner, elements, sizes, outs) > 1
 
 
-def _together(shapes: Sequence[Sequence[int]]) -> list[int] | None:
+def together(shapes: Sequence[Sequence[int]]) -> list[int] | None:
     """The coarsest shape that each of `shapes` becomes when its axes are cut; None where there is none."""
     if len({math.prod(shape) for shape in shapes}) != 1:
         return None

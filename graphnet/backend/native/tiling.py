@@ -60,7 +60,9 @@ def _kernel(name: str, parts: Sequence[Contraction], chunk: Var) -> Kernel:
     body: list[Statement] = []
     for part in parts:
         body += contraction(part, {chunk.name: chunk})
-    buffers = dict.fromkeys(of.buffer for part in parts for of in (part.out, part.left, part.right, *part.beside))
+    buffers = dict.fromkeys(
+        of.buffer for part in parts for of in (part.out, part.left, part.right, *part.beside, *part.results)
+    )
     return Kernel(name, tuple(buffers), chunk, tuple(body))
 
 
