@@ -44,8 +44,8 @@ def compile(
 
     outputs: one node, a list, a tuple, a dict, or None; results come back in the same structure, as new arrays.
     updates: assign nodes, such as `optimizer.updates(loss)`; those that layers bring along are found by themselves.
-    backend: "numpy", "native" or "naive"; None takes GRAPHNET_BACKEND, or "numpy". Where llvmlite is missing or cannot
-    run, "native" warns and "numpy" does the work.
+    backend: "native", "numpy" or "naive"; None takes GRAPHNET_BACKEND or, where that is not set, "native" if llvmlite
+    is installed and "numpy" if not. Where llvmlite is missing or cannot run, "native" warns and "numpy" does the work.
     threads: of the native backend; None takes as many as there are processors. The results' bits do not depend on it.
     NumPy's matrix products use the threads of its BLAS library, so the other backends refuse a number.
     rewrite, reuse: off to run the graph as declared, or with bytes of its own for every value; the results agree.

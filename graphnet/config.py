@@ -1,6 +1,7 @@
 """Settings from the environment. This module is their only reader, and reads when asked, never at import.
 
-    GRAPHNET_BACKEND   the backend of `compile` where none is given; "numpy" where this is not set either
+    GRAPHNET_BACKEND   the backend of `compile` where none is given; where this is not set either "native" if llvmlite
+                       is installed, "numpy" if not
     GRAPHNET_DEBUG     0 nothing; 1 a summary and arena bytes; 2 time per step; 3 the graph after each pass;
                        4 the memory map; 5 generated code
     GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
@@ -15,10 +16,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 
 from graphnet.errors import ArgumentError
 
-DEFAULT_BACKEND = "numpy"
 MAX_DEBUG = 5
 MAX_CHECK = 2
 DEFAULT_CACHE_MB = 256
@@ -29,10 +30,15 @@ def backend(known: Collection[str] = ()) -> str:
 
     Raises `ArgumentError` where `known` is given and GRAPHNET_BACKEND is not in it.
     """
-    name = os.environ.get("GRAPHNET_BACKEND", "").strip() or DEFAULT_BACKEND
+    name = os.environ.get("GRAPHNET_BACKEND", "").strip() or default_backend()
     if known and name not in known:
         raise ArgumentError(f"GRAPHNET_BACKEND must be one of {', '.join(sorted(known))}, not {name!r}")
     return name
+
+
+def default_backend() -> str:
+    """The fastest of the backends that can be used with what is installed."""
+    return "native" if find_spec("llvmlite") is not None else "numpy"
 
 
 def debug() -> int:

@@ -17,6 +17,7 @@ _HARMLESS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("GRAPHNET_BACKEND", "numpy")  # quick to compile; tests of native code ask for it
     os.environ["GRAPHNET_CACHE"] = "off"  # a test finds nothing that an earlier run left, and leaves nothing
     for line in _HARMLESS:
         config.addinivalue_line("filterwarnings", line)

@@ -14,7 +14,14 @@ def clean_environment(monkeypatch):
 
 
 def test_defaults():
-    assert (config.backend(), config.debug(), config.check()) == ("numpy", 0, 0)
+    assert (config.backend(), config.debug(), config.check()) == (config.default_backend(), 0, 0)
+
+
+@pytest.mark.parametrize(("found", "name"), [(None, "numpy"), (object(), "native")])
+def test_the_default_backend_is_the_fastest_that_is_installed(found, name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(config, "find_spec", lambda module: asked.append(module) or found)
+    assert config.backend() == name and asked == ["llvmlite"]
 
 
 def test_values_are_read_at_each_call(monkeypatch):
@@ -30,7 +37,7 @@ def test_values_are_read_at_each_call(monkeypatch):
 def test_empty_means_not_set(monkeypatch):
     for variable in ("GRAPHNET_BACKEND", "GRAPHNET_DEBUG", "GRAPHNET_CHECK"):
         monkeypatch.setenv(variable, "")
-    assert (config.backend(), config.debug(), config.check()) == ("numpy", 0, 0)
+    assert (config.backend(), config.debug(), config.check()) == (config.default_backend(), 0, 0)
 
 
 @pytest.mark.parametrize("text", ["6", "-1", "1.5", "yes", "²"])
