@@ -10,6 +10,7 @@ import pytest
 CHILD = """
 import ctypes, mmap, sys
 import numpy as np
+from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
 from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
 from graphnet.ops.indexing import Gather, IndexAdd, OneHot, ScatterAdd, Take
 from graphnet.ops.joining import Concatenate, FoldEdges, PadEdges
@@ -128,6 +129,34 @@ for behind in (False, True):
             native(Grouped(DirectConvolution((1, 1), (1, 1), 2), 3), y, [x, paneled])
             weight = filled((6, c, 3, 1), behind, dtype)
             native(Grouped(DirectFilterGradient((1, 1), (1, 1), (3, 1)), 3), weight, [x, y])
+for behind in (False, True):
+    for dtype in ("float32", "float64"):
+        for m, k, n in ((40, 300, 70), (67, 64, 129), (3, 300, 40), (70, 33, 1)):  # large enough to be packed
+            a, b = filled((m, k), behind, dtype), filled((k, n), behind, dtype)
+            turned = filled((k, m), behind, dtype).T, filled((n, k), behind, dtype).T
+            for left, right in ((a, b), (turned[0], b), (a, turned[1]), turned):
+                out = filled((m, n), behind, dtype)
+                native(Matmul(), out, [left, right])
+                assert np.allclose(out, 0.25 * k)
+        shapes = ((1, 6, 5, 1, 1), (3, 17, 3, 2, 1), (33, 64, 3, 1, 2), (16, 1, 1, 2, 1))
+        for channels, filters, kernel, stride, dilation in shapes:
+            steps, spread, span = (stride, stride), (dilation, dilation), dilation * (kernel - 1)
+            x = filled((2, 13, 14, channels), behind, dtype)
+            weight = filled((kernel, kernel, channels, filters), behind, dtype)
+            panels = filled((-(-filters // 16), kernel, kernel, channels, 16), behind, dtype)
+            native(Panels(16), panels, [weight])
+            counts = [(size - span - 1) // stride + 1 for size in (13, 14)]
+            y = filled((2, *counts, filters), behind, dtype)
+            native(DirectConvolution(steps, spread, filters), y, [x, panels])
+            assert np.allclose(y, 0.25 * kernel * kernel * channels)
+            gradient = filled((filters, channels, kernel, kernel), behind, dtype)
+            native(DirectFilterGradient(steps, spread, (kernel, kernel)), gradient, [x, y])
+            back = filled((-(-channels // 16), kernel, kernel, filters, 16), behind, dtype)
+            native(Panels(16), back, [filled((kernel, kernel, filters, channels), behind, dtype)])
+            reach = span // stride + 2
+            dy = filled((2, counts[0] + 2 * reach, counts[1] + 2 * reach, filters), behind, dtype)
+            op = DirectInputGradient(steps, spread, (0, 0), (reach, reach), (13, 14), channels)
+            native(op, filled((2, 13, 14, channels), behind, dtype), [dy, back])
 print("through")
 """
 
