@@ -1,9 +1,10 @@
 """Random graphs, compiled in every way: with and without rewriting, with and without reuse of bytes, checked or not.
 
-    python -m tools.fuzz [--seconds 60] [--seed 0] [--nodes 25]
+    python -m tools.fuzz [--seconds 60] [--seed 0] [--nodes 25] [--dtype float64] [--native]
 
 Each graph is also differentiated, and updates a parameter. All ways must agree with the reference kernels, one op at a
-time; the first that does not is printed with its seed, which gives the same graph again.
+time, and the native ones with each other, bit by bit, on any number of threads; the first graph that does not is
+printed with its seed, which gives the same graph again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from graphnet.graph.text import graph_text
 from graphnet.ops.evaluate import evaluate
 from graphnet.ops.sources import Parameter
 
-WAYS: dict[str, dict[str, bool | int]] = {
+WAYS: dict[str, dict[str, Any]] = {
     "rewritten": {},
     "checked": {"check": 2},
     "as declared": {"rewrite": False},
@@ -31,7 +33,18 @@ WAYS: dict[str, dict[str, bool | int]] = {
     "as declared, own bytes": {"rewrite": False, "reuse": False},
     "fast math": {"fast_math": True, "check": 2},
 }
+NATIVE: dict[str, dict[str, Any]] = {
+    "native, 1 thread": {"backend": "native", "threads": 1},
+    "native, 2 threads": {"backend": "native", "threads": 2},
+    "native, 5 threads": {"backend": "native", "threads": 5},
+    "native, checked": {"backend": "native", "threads": 2, "check": 2},
+    "native, as declared": {"backend": "native", "threads": 2, "rewrite": False},
+    "native, own bytes for every value": {"backend": "native", "threads": 2, "reuse": False},
+}
+_SAME = tuple(way for way, options in NATIVE.items() if options.keys() == {"backend", "threads"})
 _TOLERANCE = 1e-9  # of the largest magnitude of a value
+_TIMES = 32  # what a float32 way may be off, in times of what the reference kernels in float32 are
+_ROUNDING = 1e-4  # and of the largest magnitude: 25 steps and their gradients lose some 800 roundings of 6e-8 and more
 _LARGEST = 10  # beyond it a value is squashed: formulas as textbooks have them lose digits there, and rewriting helps
 _SHAPES = ((), (3,), (4, 3), (1, 3), (4, 1), (2, 4, 3), (2, 3, 5, 4), (2, 3, 1, 1))
 
@@ -100,12 +113,20 @@ class Drawn:
     parameters: list[Parameter] = field(default_factory=list)
     outputs: list[Node] = field(default_factory=list)
     updates: list[Node] = field(default_factory=list)
+    seed: int = 0
+    nodes: int = 0
+    dtype: str = "float64"
+
+    def parameter(self, array: np.ndarray) -> Node:
+        """A new parameter."""
+        self.parameters.append(gn.parameter(array.astype(self.dtype), f"p{len(self.parameters)}"))
+        return self.parameters[-1]
 
 
-def draw(seed: int, nodes: int = 25) -> Drawn:
+def draw(seed: int, nodes: int = 25, dtype: str = "float64") -> Drawn:
     """The graph of `seed`, of some `nodes` operations before it is differentiated."""
     rng = np.random.default_rng(seed)
-    drawn = Drawn()
+    drawn = Drawn(seed=seed, nodes=nodes, dtype=dtype)
     sources = [_source(drawn, rng, _SHAPES[int(index)]) for index in rng.permutation(len(_SHAPES))[:4]]
     pool = list(sources)
     values = dict(zip(drawn.inputs, drawn.arrays, strict=True))
@@ -126,10 +147,9 @@ def draw(seed: int, nodes: int = 25) -> Drawn:
 def _source(drawn: Drawn, rng: np.random.Generator, shape: tuple[int, ...]) -> Node:
     array = np.asarray(rng.normal(size=shape))
     if rng.random() < 0.3:
-        drawn.parameters.append(gn.parameter(array, f"p{len(drawn.parameters)}"))
-        return drawn.parameters[-1]
-    drawn.inputs.append(gn.input(f"x{len(drawn.inputs)}", shape, "float64"))
-    drawn.arrays.append(array)
+        return drawn.parameter(array)
+    drawn.inputs.append(gn.input(f"x{len(drawn.inputs)}", shape, drawn.dtype))
+    drawn.arrays.append(array.astype(drawn.dtype))
     return drawn.inputs[-1]
 
 
@@ -164,8 +184,7 @@ def _layer(drawn: Drawn, rng: np.random.Generator, x: Node) -> Node:
     channels = 4
 
     def weight(*shape: int) -> Node:
-        drawn.parameters.append(gn.parameter(rng.normal(size=shape) * 0.5, f"p{len(drawn.parameters)}"))
-        return drawn.parameters[-1]
+        return drawn.parameter(rng.normal(size=shape) * 0.5)
 
     if x.ndim == 4:
         rows, columns = x.type.static_shape[2:]
@@ -194,22 +213,55 @@ def _bounded(node: Node, values: dict[Node, np.ndarray]) -> Node:
 
 def differences(drawn: Drawn, ways: Sequence[str] = tuple(WAYS)) -> list[str]:
     """What each of `ways` to compile gets wrong: nothing, where all is well."""
-    feeds = dict(zip(drawn.inputs, drawn.arrays, strict=True))
-    wanted = evaluate([*drawn.outputs, *(update.inputs[1] for update in drawn.updates)], feeds)
+    wanted = _reference(drawn)
+    allowed = [_TOLERANCE * _scale(value) for value in wanted]
+    if drawn.dtype == "float32":
+        wide = _wider(drawn)
+        lost = [np.abs(value - exact).max(initial=0.0) for value, exact in zip(wanted, wide, strict=True)]
+        allowed = [_ROUNDING * _scale(value) + _TIMES * float(off) for value, off in zip(wanted, lost, strict=True)]
     start = [parameter.value.copy() for parameter in drawn.parameters]
     found = []
+    first: list[np.ndarray] = []
     for way in ways:
-        step = gn.compile(drawn.inputs, drawn.outputs, drawn.updates, **WAYS[way])  # type: ignore[arg-type]
+        options = {"backend": "numpy", **{**WAYS, **NATIVE}[way]}
+        step = gn.compile(drawn.inputs, drawn.outputs, drawn.updates, **options)
         for parameter, value in zip(drawn.parameters, start, strict=True):
             parameter.set_value(value)
-        results = [*step(*drawn.arrays), *(parameter.value for parameter in drawn.parameters)]
-        for position, (result, expected) in enumerate(zip(results, wanted, strict=True)):
-            scale = max(1.0, float(np.abs(expected).max())) if expected.size else 1.0
-            if not np.allclose(result, expected, rtol=0, atol=_TOLERANCE * scale, equal_nan=True):
-                found.append(f"{way}: result {position} is off by {np.abs(result - expected).max():.3g} of {scale:.3g}")
+        results = [*step(*drawn.arrays), *(parameter.value.copy() for parameter in drawn.parameters)]
+        for position, (result, expected, most) in enumerate(zip(results, wanted, allowed, strict=True)):
+            if not np.allclose(result, expected, rtol=0, atol=most, equal_nan=True):
+                off = np.abs(result - expected).max()
+                found.append(f"{way}: result {position} is off by {off:.3g} of {_scale(expected):.3g}")
+        if way in _SAME:
+            first = first or results
+            differ = [at for at, pair in enumerate(zip(first, results, strict=True)) if not _same_bits(*pair)]
+            found += [f"{way}: result {position} has other bits than with other threads" for position in differ]
     for parameter, value in zip(drawn.parameters, start, strict=True):
         parameter.set_value(value)
     return found
+
+
+def _reference(drawn: Drawn) -> list[np.ndarray]:
+    """The outputs and new values, by the reference kernels."""
+    feeds = dict(zip(drawn.inputs, drawn.arrays, strict=True))
+    return evaluate([*drawn.outputs, *(update.inputs[1] for update in drawn.updates)], feeds)
+
+
+def _wider(drawn: Drawn) -> list[np.ndarray]:
+    """What the graph gives in float64."""
+    wide = draw(drawn.seed, drawn.nodes)
+    for parameter, own in zip(wide.parameters, drawn.parameters, strict=True):
+        parameter.set_value(own.value.astype(np.float64))
+    wide.arrays = [array.astype(np.float64) for array in drawn.arrays]
+    return _reference(wide)
+
+
+def _scale(value: np.ndarray) -> float:
+    return max(1.0, float(np.abs(value).max())) if value.size else 1.0
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.tobytes() == b.tobytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,17 +270,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long to go on")
     parser.add_argument("--seed", type=int, default=0, help="of the first graph; the next ones count on from it")
     parser.add_argument("--nodes", type=int, default=25, help="operations drawn for each graph")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="of every value")
+    parser.add_argument("--native", action="store_true", help="also by the native backend; with float32, only by it")
     options = parser.parse_args(arguments)
+    ways = (*(() if options.dtype == "float32" and options.native else WAYS), *(NATIVE if options.native else ()))
     seed, end = options.seed, time.monotonic() + options.seconds
     while seed == options.seed or time.monotonic() < end:
-        drawn = draw(seed, options.nodes)
-        wrong = differences(drawn)
+        drawn = draw(seed, options.nodes, options.dtype)
+        wrong = differences(drawn, ways)
         if wrong:
-            print(f"seed {seed}, {options.nodes} nodes:", *wrong, sep="\n  ")
+            print(f"seed {seed}, {options.nodes} nodes, {options.dtype}:", *wrong, sep="\n  ")
             print(graph_text([*drawn.outputs, *drawn.updates], provenance=False))
             return 1
         seed += 1
-    print(f"{seed - options.seed} graphs, each compiled in {len(WAYS)} ways: no difference")
+    print(f"{seed - options.seed} graphs, each compiled in {len(ways)} ways: no difference")
     return 0
 
 

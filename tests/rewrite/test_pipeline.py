@@ -9,7 +9,7 @@ import pytest
 
 import graphnet as gn
 from graphnet import optim
-from tools.fuzz import WAYS, differences, draw, main
+from tools.fuzz import NATIVE, WAYS, differences, draw, main
 
 MODELS = ["lenet", "mlp", "deep_mlp"]
 OTHERS = [way for way in WAYS if way != "checked"]
@@ -58,6 +58,19 @@ def test_random_graphs_agree(seed: int) -> None:
     assert not differences(draw(seed, nodes=8), ["checked", OTHERS[seed % len(OTHERS)]])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_random_graphs_agree_natively(dtype: str) -> None:
+    pytest.importorskip("llvmlite")
+    assert not differences(draw(3, 6, dtype), list(NATIVE))
+
+
+def test_the_fuzzer_compares_bits_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("llvmlite")
+    monkeypatch.setattr("tools.fuzz._same_bits", lambda a, b: False)
+    found = differences(draw(3, 1), ["native, 1 thread", "native, 5 threads"])
+    assert found and all("has other bits" in line for line in found)
+
+
 def test_the_fuzzer_draws_the_same_graph_again_and_reports(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = draw(7, nodes=5), draw(7, nodes=5)
     assert [node.op.name for node in first.outputs] == [node.op.name for node in second.outputs]
@@ -70,4 +83,4 @@ def test_the_fuzzer_draws_the_same_graph_again_and_reports(capsys: pytest.Captur
 def test_the_fuzzer_sees_a_difference(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("tools.fuzz.evaluate", lambda nodes, feeds: [np.full(n.type.static_shape, 0.5) for n in nodes])
     assert main(["--seconds", "0", "--nodes", "3"]) == 1
-    assert "seed 0, 3 nodes:" in capsys.readouterr().out
+    assert "seed 0, 3 nodes, float64:" in capsys.readouterr().out
