@@ -12,7 +12,7 @@ from graphnet.ops.comparison import equal, greater_equal, keep, logical_and, not
 from graphnet.ops.elementwise import Elementwise
 from graphnet.ops.shaping import operands, sum_to
 from graphnet.ops.sources import Constant, NodeLike
-from graphnet.ops.unary import log, reciprocal, square
+from graphnet.ops.unary import log, reciprocal, sqrt, square
 
 
 class Power(Elementwise):
@@ -59,11 +59,14 @@ def power(a: NodeLike, b: NodeLike) -> Node:
     if not base.type.is_float:
         return IntegerPower()(base, exponent)
     number = _number(exponent)
-    # NumPy's general power takes some twenty times as long as these.
+    # NumPy's general power takes some twenty times as long as these. For a scalar 0.5 it takes the square root itself,
+    # which differs from C's pow at -inf (NaN, not inf) and at -0 (-0, not 0).
     if number == 1:
         return base
     if number == 2:
         return square(base)
+    if number == 0.5:
+        return sqrt(base)
     return reciprocal(base) if number == -1 else Power()(base, exponent)
 
 

@@ -142,6 +142,7 @@ def test_simple_powers_are_simple() -> None:
     assert (F32**1) is F32
     assert (F32**-1).op.name == "reciprocal"
     assert (F32**2.0) is (F32**2)
+    assert (F32**0.5).op.name == "sqrt"
 
 
 def test_clip_without_bounds() -> None:
