@@ -59,12 +59,10 @@ def readers(steps: Sequence[Bound], touched: Sequence[Access]) -> list[frozenset
 def _readers(
     number: int, steps: Sequence[Bound], touched: Sequence[Access], spans: np.ndarray
 ) -> frozenset[int] | None:
-    """spans: (step, start, end) of everything that is read or written."""
+    """spans: (step, start, end) of everything that is read or written, in the order of the steps."""
     left = [touched[number].writes[0]]
-    start, end = left[0]
-    of, starts, ends = spans.T
     found = []
-    for later in np.unique(of[(of > number) & (starts < end) & (ends > start)]).tolist():
+    for later in _touching(left[0], spans[np.searchsorted(spans[:, 0], number, "right") :]):
         if any(meet(piece, read) for piece in left for read in touched[later].reads):
             found.append(later)
         arrays = (steps[later].out, *steps[later].work)
@@ -74,6 +72,21 @@ def _readers(
         if not left:
             return frozenset(found)
     return None if steps[number].kept else frozenset(found)
+
+
+def _touching(piece: Span, spans: np.ndarray) -> Iterator[int]:
+    """The steps of `spans` that touch any of these bytes, in order, each once.
+
+    Ever more spans are looked at together: most values die young, and a graph of many steps reuses bytes all the time.
+    """
+    first, most, before = 0, 64, -1
+    while first < len(spans):
+        of, starts, ends = spans[first : first + most].T
+        for number in of[(starts < piece[1]) & (ends > piece[0])].tolist():
+            if number != before:
+                yield number
+            before = number
+        first, most = first + most, 2 * most
 
 
 def _without(piece: Span, taken: Span) -> list[Span]:
