@@ -1,15 +1,15 @@
 """Settings from the environment. This module is their only reader, and reads when asked, never at import.
 
-    GRAPHNET_BACKEND   the backend of `compile` where none is given; where this is not set either "native" if llvmlite
-                       is installed, "numpy" if not
-    GRAPHNET_DEBUG     0 nothing; 1 a summary and arena bytes; 2 time per step; 3 the graph after each pass;
-                       4 the memory map; 5 generated code
-    GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
-                       inputs unchanged, and freed bytes filled with NaN
-    GRAPHNET_CACHE     a folder for compiled code that later processes take over, or "off"; where it is not set,
-                       graphnet in XDG_CACHE_HOME or in ~/.cache
-    GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not set
-    OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
+GRAPHNET_BACKEND   the backend of `compile` where none is given; where this is not set either "native" if llvmlite
+                   is installed, "numpy" if not
+GRAPHNET_DEBUG     0 nothing; 1 a summary and arena bytes; 2 time per step; 3 the graph after each pass;
+                   4 the memory map; 5 generated code
+GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
+                   inputs unchanged, and freed bytes filled with NaN
+GRAPHNET_CACHE     a folder for compiled code that later processes take over, or "off"; where it is not set,
+                   graphnet in XDG_CACHE_HOME or in ~/.cache
+GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not set
+OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
 """
 
 from __future__ import annotations

@@ -253,9 +253,7 @@ def _train(name, batch, **options):
     loss = gn.cross_entropy(model(x), labels)
     step = gn.compile([x, labels], loss, optim.Adam(model.parameters()).updates(loss), **options)
     generator = np.random.default_rng(1)
-    losses = [
-        step(generator.random((batch, *module.INPUT_SHAPE)), generator.integers(0, 10, batch)) for _ in range(2)
-    ]
+    losses = [step(generator.random((batch, *module.INPUT_SHAPE)), generator.integers(0, 10, batch)) for _ in range(2)]
     targets = sorted((a.inputs[0] for a in step.graph.updates), key=lambda p: p.name)
     model.eval()
     predict = gn.compile([x], model(x), **options)

@@ -470,6 +470,7 @@ def test_a_step_of_lenet_allocates_no_more_than_its_results():
     # NumPy converts and gathers through buffers of 8,192 elements, at most 32 KiB an operand, whatever the data.
     assert peak < 128 * 1024 and step.plan.peak_bytes > 4_000_000
 
+
 def test_a_sum_that_cancels_passes_the_check():
     gn.manual_seed(3)
     # A bias before a normalization has gradient 0: what is left is rounding, which the order of summation decides.

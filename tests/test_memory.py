@@ -156,12 +156,16 @@ def test_memory_map():
     x = gn.input("x", (4, 25))
     y = gn.exp(x * 2.0)
     plan = plan_of([gn.sum(y * gn.argmax(y, axis=0).astype("float32"))])
-    assert plan.memory_map() == str(plan) == (
-        "arena 1,152 bytes; largest sum of live bytes 1,000\n"
-        "           0 ..          400  steps    0 ..    1  multiply float32[4, 25]\n"
-        "           0 ..          400  steps    1 ..    4  exp float32[4, 25], over multiply\n"
-        "         448 ..          848  steps    2 ..    2  scratch of arg_max\n"
-        "         896 ..        1,096  steps    2 ..    3  arg_max int64[25]\n"
-        "         448 ..          548  steps    3 ..    4  cast float32[25]\n"
-        "           0 ..          400  steps    4 ..    5  multiply float32[4, 25], over exp"
+    assert (
+        plan.memory_map()
+        == str(plan)
+        == (
+            "arena 1,152 bytes; largest sum of live bytes 1,000\n"
+            "           0 ..          400  steps    0 ..    1  multiply float32[4, 25]\n"
+            "           0 ..          400  steps    1 ..    4  exp float32[4, 25], over multiply\n"
+            "         448 ..          848  steps    2 ..    2  scratch of arg_max\n"
+            "         896 ..        1,096  steps    2 ..    3  arg_max int64[25]\n"
+            "         448 ..          548  steps    3 ..    4  cast float32[25]\n"
+            "           0 ..          400  steps    4 ..    5  multiply float32[4, 25], over exp"
+        )
     )

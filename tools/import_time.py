@@ -1,6 +1,6 @@
 """How long `import graphnet` takes in a fresh interpreter, with compiled bytecode: NumPy's own share beside it.
 
-    python tools/import_time.py [runs]
+python tools/import_time.py [runs]
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from graphnet.ops.sources import NodeLike, as_node
 class StopGradient(Op):
     """x, which counts as a constant in every gradient. A view."""
 
-
     def infer(self, x: TensorType) -> TensorType:
         return x
 

@@ -115,9 +115,7 @@ def find_learning_rate(
     return _found(rates, losses, smoothing, ended=len(losses) < steps)
 
 
-def _ramp(
-    trainer: Trainer, loader: DataLoader, rates: list[float], smoothing: float, divergence: float
-) -> list[float]:
+def _ramp(trainer: Trainer, loader: DataLoader, rates: list[float], smoothing: float, divergence: float) -> list[float]:
     """The loss at each rate, up to where it diverges."""
     # Copied together, so that the copied optimizer trains the copied model; the trainer's own are never touched.
     model, loss_fn, optimizer, transform = copy.deepcopy(

@@ -83,7 +83,7 @@ def test_a_size_that_is_too_small_for_a_bound_slice_is_named() -> None:
         (lambda: X[np.array([0])], gn.ArgumentError, "gn.take"),
         (lambda: X[1.0], gn.ArgumentError, "index 1.0"),
         (lambda: X[::0], gn.ArgumentError, "step"),
-        (lambda: X[: 1.5], gn.ArgumentError, "bound must be an integer"),
+        (lambda: X[:1.5], gn.ArgumentError, "bound must be an integer"),
         (lambda: gn.transpose(X, (0, 1)), gn.ShapeError, "do not order 3 axes"),
         (lambda: gn.transpose(X, (0, 1, 1)), gn.ShapeError, "twice"),
         (lambda: gn.transpose(X, (0, 1, 3)), gn.ShapeError, "axis 3 is out of range"),

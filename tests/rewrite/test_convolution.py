@@ -73,9 +73,7 @@ ROWS = [
     Row(
         convolution.input_gradient_to_matmul,
         lambda dy, w: Conv2dInputGradient(*STEPS, 1, (7, 6))(dy, w),
-        lambda dy, w: gn.transpose(
-            Col2im((3, 2), *STEPS, (3, 7, 6, 2))(w.reshape(4, -1).T @ _rows(dy)), (3, 0, 1, 2)
-        ),
+        lambda dy, w: gn.transpose(Col2im((3, 2), *STEPS, (3, 7, 6, 2))(w.reshape(4, -1).T @ _rows(dy)), (3, 0, 1, 2)),
         inputs=2,
         shapes=(DY, W),
     ),
