@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from graphnet.schedule import base, schedule
 from graphnet.verify import ByteMap, verify_plan
 
 
+@cache
 def random_plan(seed: int) -> Plan:
     """The plan of a random graph with views, broadcasts, long and short lives, and updates."""
     choose = random.Random(seed)
