@@ -76,3 +76,24 @@ def test_a_failing_prepared_step_fails_in_every_call() -> None:
             step(np.ones(2, "float32"))
     labels.set_value(np.array([0, 2]))
     assert np.isclose(step(np.ones(2, "float32")), 2 + np.log(3))
+
+
+def test_what_another_prepares_during_a_profile_is_prepared_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiling carries out updates and takes them back; another thread may call between any two steps of it."""
+    layer = nn.Linear(3, 2)
+    x = gn.input("x", ("N", 3))
+    loss = gn.sum(layer(x))
+    step = gn.compile([x], loss, optim.SGD(layer.parameters(), lr=0.1).updates(loss), backend="numpy")
+    step(X)
+    predict = _predict(layer, "numpy")
+    times = iter(range(10_000))
+
+    def clock() -> float:
+        layer.weight.op.storage.writes += 1  # as of a set_value elsewhere, so that it prepares at each look
+        predict(X)
+        return float(next(times))
+
+    monkeypatch.setattr("graphnet.program.time.perf_counter", clock)
+    step.profile(X, repeats=2)
+    monkeypatch.undo()
+    assert np.allclose(predict(X), _expected(layer))
