@@ -43,10 +43,18 @@ def borders(op: Pad, out: View, shape: Sequence[int]) -> list[Kernel]:
 def inside(op: Pad, out: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Where in `out` the elements of x go."""
     cuts = [
-        slice(int(start), int(start) + (size - 1) * step + 1, step)  # type: ignore[arg-type]
+        _cut(int(start), step, size)  # type: ignore[arg-type]
         for start, step, size in zip(op.starts, op.steps, x.shape, strict=True)
     ]
     return out[tuple(cuts)]
+
+
+def _cut(start: int, step: int, size: int) -> slice:
+    """`size` elements from `start` on; backwards where `step` is negative."""
+    if size == 0:
+        return slice(0, 0)
+    stop = start + size * step
+    return slice(start, stop if stop >= 0 else None, step)
 
 
 def _box(view: View, bounds: Sequence[tuple[int, int]]) -> View:
