@@ -209,8 +209,10 @@ def check_range(
     low = -size if negative else 0
     if not indices.size:
         return
-    # Not by reductions: those ask for memory at each call.
-    least, most = indices.item(indices.argmin()), indices.item(indices.argmax())
+    if indices.flags.writeable:  # not by reductions: those ask for memory at each call
+        least, most = indices.item(indices.argmin()), indices.item(indices.argmax())
+    else:  # of an array that may not be written, a constant, NumPy's argmin copies all
+        least, most = indices.min().item(), indices.max().item()
     if least >= low and most < size:
         return
     bad = (indices < low) | (indices >= size)

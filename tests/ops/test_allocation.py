@@ -81,7 +81,7 @@ def test_no_step_allocates_in_proportion_to_its_data(name, rewrite):
     assert name in ("embedding", "one_hot") or array.nbytes >= DATA
     step(array)
     program = step.program
-    kernels = (*program.lowered.body, *program.lowered.commit)
+    kernels = (*program.lowered.first, *program.lowered.body, *program.lowered.commit)
     greedy = {}
     tracemalloc.start()
     try:
