@@ -169,10 +169,11 @@ def test_a_trainer_takes_wrappers_as_they_are_and_resumes_to_the_same_bits(tmp_p
     trainer.save(tmp_path / "run.safetensors")
     trainer.fit(loader, epochs=1, progress=False)
     rate.step(1.0)
-    plain = trainer.evaluate(loader)
+    in_order = DataLoader(loader.arrays, 4)  # each evaluation adds the same losses up, in the same order
+    plain = trainer.evaluate(in_order)
     with ema.averaged():
-        assert trainer.evaluate(loader) != plain
-    assert trainer.evaluate(loader) == plain
+        assert trainer.evaluate(in_order) != plain
+    assert trainer.evaluate(in_order) == plain
 
     rate_again, _, resumed, loader = make()
     resumed.resume(tmp_path / "run.safetensors")
