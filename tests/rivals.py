@@ -33,5 +33,5 @@ class Dying(Numpy):
     """Ends its process where it should make a step."""
 
     def step(self, batch):
-        print("out of luck")
+        print("out of luck", flush=True)
         os._exit(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -31,6 +32,16 @@ def _undefined_forward(self: Module, *args: Any, **kwargs: Any) -> Any:
     raise GraphnetError(f"{type(self).__name__} does not say what it computes: define forward(self, ...)")
 
 
+class _Arguments:
+    """The signature of a layer class: that of its `__init__`. Some versions of Python look at `__new__` instead."""
+
+    def __get__(self, layer: object, layer_class: type) -> inspect.Signature:
+        if layer is not None:
+            raise AttributeError("__signature__")  # a layer is called with what its `forward` takes
+        whole = inspect.signature(layer_class.__init__)  # type: ignore[misc]
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
 class Module(Tree):
     """Base of layers and models: assign parameters and modules to attributes, and define `forward`.
 
@@ -43,6 +54,8 @@ class Module(Tree):
     _path: str  # dotted, from the outermost module that took this one in; "" for that module itself
 
     forward: Callable[..., Any] = _undefined_forward
+
+    __signature__ = _Arguments()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass that forgets super().__init__() works all the same.
