@@ -13,7 +13,7 @@ from operator import itemgetter
 import numpy as np
 
 from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
-from graphnet.backend.native.finishing import finished, held, reads
+from graphnet.backend.native.finishing import REACH, finished, held, reads
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
 from graphnet.backend.native.job import Job
 from graphnet.backend.native.library import Code, compiled
@@ -207,9 +207,9 @@ def _merged(natives: Sequence[Native]) -> list[Located]:
         members = [steps[item]] if isinstance(item, int) else [steps[point.number] for point in item.members]
         whole = None if isinstance(item, int) else _pass(item, members)
         found += members if whole is None else whole
-        walk = in_one_pass([points[item]]) if isinstance(item, int) and item in points else None
-        if isinstance(item, Pass) and whole is not None:
-            walk = item
+        walk = item if isinstance(item, Pass) and whole is not None else None
+        if isinstance(item, int) and item in points and any(before.head for before in found[-2 - REACH : -1]):
+            walk = in_one_pass([points[item]])
         if walk is not None:
             walks[found[-1].numbers] = walk
     return _riding(found, walks)
@@ -223,7 +223,7 @@ def _riding(steps: Sequence[Located], walks: Mapping[tuple[int, ...], Pass]) -> 
         walk = walks.get(step.numbers)
         if walk is None:
             continue
-        for place in range(len(found) - 2, max(-1, len(found) - 2 - _REACH), -1):
+        for place in range(len(found) - 2, max(-1, len(found) - 2 - REACH), -1):
             before, between = found[place], found[place + 1 : -1]
             if before.head is None or not reads(walk, before.head):
                 continue
@@ -254,9 +254,6 @@ def _with_head(before: Located, step: Located, walk: Pass) -> list[Located] | No
 def _border(step: Located) -> Located:
     """What a step does beside its elements, which reads nothing."""
     return replace(step, loops=step.border, point=None, access=Access((), step.access.writes))
-
-
-_REACH = 8  # steps that are looked back to for a product
 
 
 def _pass(item: Pass, members: Sequence[Located]) -> list[Located] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphnet.backend.native.grouped_ops import DepthwiseConvolution, DepthwiseFilterGradient, DepthwiseInputGradient
+from graphnet.backend.native.ops import CHANNELS_FIRST, CHANNELS_LAST
 from graphnet.graph.node import Node
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from graphnet.ops.layout import transpose
@@ -10,9 +11,6 @@ from graphnet.ops.shaping import Contiguous, reshape
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
 
 x, w, dy = Any("x"), Any("w"), Any("dy")
-
-_CHANNELS_LAST = (0, 2, 3, 1)
-_CHANNELS_FIRST = (0, 3, 1, 2)
 
 
 def _by_channel(weight: Node) -> Node:
@@ -29,7 +27,7 @@ def depthwise_convolution(x: Node, w: Node, conv: Node) -> Node | None:
     if not op.groups == w.shape[0] == x.shape[1] > 1:
         return None
     made = DepthwiseConvolution(op.stride, op.padding, op.dilation)
-    return transpose(made(transpose(x, _CHANNELS_LAST), _by_channel(w)), _CHANNELS_FIRST)
+    return transpose(made(transpose(x, CHANNELS_LAST), _by_channel(w)), CHANNELS_FIRST)
 
 
 @rule(Apply(Conv2dInputGradient, dy, w, name="node"))
@@ -41,7 +39,7 @@ def depthwise_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
         return None
     height, width = node.type.static_shape[2:]
     made = DepthwiseInputGradient(op.stride, op.padding, op.dilation, (height, width))
-    return transpose(made(transpose(dy, _CHANNELS_LAST), _by_channel(w)), _CHANNELS_FIRST)
+    return transpose(made(transpose(dy, CHANNELS_LAST), _by_channel(w)), CHANNELS_FIRST)
 
 
 @rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
@@ -52,7 +50,7 @@ def depthwise_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
     if not op.groups == x.shape[1] == dy.shape[1] > 1:
         return None
     made = DepthwiseFilterGradient(op.stride, op.padding, op.dilation, op.kernel)
-    found = made(transpose(x, _CHANNELS_LAST), transpose(dy, _CHANNELS_LAST))
+    found = made(transpose(x, CHANNELS_LAST), transpose(dy, CHANNELS_LAST))
     return reshape(transpose(found, (2, 0, 1)), node.shape)
 
 

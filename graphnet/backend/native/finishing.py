@@ -24,7 +24,7 @@ from graphnet.ops.slicing import Pad
 from graphnet.schedule import Schedule, base
 
 HEADS = (Matmul, DirectConvolution, DirectInputGradient)  # the ops whose results may be finished
-_REACH = 8  # steps between a product and what finishes it
+REACH = 8  # steps between a product and what finishes it
 _MOST_OPERATIONS = 24  # at each element: more would take longer to compile than they save
 
 Make = Callable[[View, Sequence[View], Scratch, Finishing], "list[Kernel] | None"]
@@ -53,7 +53,7 @@ def held(order: Schedule) -> dict[Node, int]:
         last = node
         while len(following := readers.get(last, [])) == 1 and _is_pointwise(following[0].op):
             (last,) = following
-        if isinstance(node.op, HEADS) and number < order.position[last] <= number + _REACH:
+        if isinstance(node.op, HEADS) and number < order.position[last] <= number + REACH:
             for value in map(base, node.inputs):
                 if value in order.position:
                     found[value] = max(found.get(value, 0), order.position[last])

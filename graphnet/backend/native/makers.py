@@ -13,14 +13,14 @@ from graphnet.backend.native.contraction import Finishing
 from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
 from graphnet.backend.native.elementwise import elementwise
-from graphnet.backend.native.finishing import Head
+from graphnet.backend.native.finishing import HEADS, Head
 from graphnet.backend.native.indexing import indexing
 from graphnet.backend.native.loops import Buffer
 from graphnet.backend.native.loops import Kernel as Loops
 from graphnet.backend.native.losses import label_loss
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Point
-from graphnet.backend.native.ops import Direct, DirectConvolution, DirectInputGradient, Panels
+from graphnet.backend.native.ops import Direct, Panels
 from graphnet.backend.native.padding import borders, inside, padding
 from graphnet.backend.native.philox import uniform
 from graphnet.backend.native.prove import prove
@@ -105,8 +105,7 @@ class Maker:
             border = loops[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
         elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
             point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
-        make = _HEADS.get(type(step.op))
-        head = None if make is None else Head(step, partial(make, step.op), readers)
+        head = Head(step, partial(_finished, step.op), readers) if isinstance(step.op, HEADS) else None
         return Located((number,), loops, (*blocks, *made.scratch.blocks(step.work)), access, point, border, head)
 
 
@@ -120,12 +119,12 @@ def named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:
     return tuple(replace(loops, name=f"{prefix}.{part}.{loops.name}") for part, loops in enumerate(made))
 
 
-def _product(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing) -> list[Loops] | None:
-    a, b = inputs
-    return matmul(out, a, b, scratch, finishing)
-
-
-_HEADS = {Matmul: _product, DirectConvolution: direct, DirectInputGradient: direct}
+def _finished(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing) -> list[Loops] | None:
+    """The loops of a product whose result is finished as it is made."""
+    if isinstance(op, Matmul):
+        a, b = inputs
+        return matmul(out, a, b, scratch, finishing)
+    return direct(op, out, inputs, scratch, finishing)
 
 
 def _made(op: Op, views: Sequence[View]) -> Made | None:

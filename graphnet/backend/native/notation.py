@@ -82,5 +82,6 @@ done:
 
 
 def mask(width: int, active: int) -> str:
+    """A constant vector of `width` bits, of which the first `active` are set."""
     bits = ", ".join(f"i1 {'true' if lane < active else 'false'}" for lane in range(width))
     return f"<{width} x i1> <{bits}>"

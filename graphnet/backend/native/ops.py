@@ -15,6 +15,9 @@ from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.windows import Pair
 
+CHANNELS_LAST = (0, 2, 3, 1)  # the axes of (N, C, H, W) in the order (N, H, W, C)
+CHANNELS_FIRST = (0, 3, 1, 2)  # and back
+
 
 class Native(Op):
     """An op that is made after differentiation."""

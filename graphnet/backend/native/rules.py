@@ -5,6 +5,8 @@ from __future__ import annotations
 from graphnet.backend.native.depthwise_rules import DEPTHWISE
 from graphnet.backend.native.grouped_ops import Grouped
 from graphnet.backend.native.ops import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
     Direct,
     DirectConvolution,
     DirectFilterGradient,
@@ -25,9 +27,6 @@ from graphnet.rewrite.driver import Any, Apply, Rule, rule
 
 x, w, dy = Any("x"), Any("w"), Any("dy")
 
-_CHANNELS_LAST = (0, 2, 3, 1)
-_CHANNELS_FIRST = (0, 3, 1, 2)
-
 
 def _is_direct(op: Convolution) -> bool:
     return all(side >= 0 for pair in op.padding for side in pair)
@@ -35,7 +34,7 @@ def _is_direct(op: Convolution) -> bool:
 
 def _padded(images: Node, padding: Sides) -> Node:
     """(N, C, H, W) as (N, H, W, C) with zeros around it."""
-    turned = transpose(images, _CHANNELS_LAST)
+    turned = transpose(images, CHANNELS_LAST)
     (top, bottom), (left, right) = padding
     batch, height, width, channels = turned.type.static_shape
     target = (batch, height + top + bottom, width + left + right, channels)
@@ -70,7 +69,7 @@ def direct_convolution(x: Node, w: Node, conv: Node) -> Node | None:
     batch, _, *sizes = conv.type.static_shape
     panels = _panels(_weight(w, op.groups, (2, 3, 1, 0)), (batch, *sizes))
     made = _of_groups(DirectConvolution(op.stride, op.dilation, w.type.static_shape[0] // op.groups), op.groups)
-    return transpose(made(_padded(x, op.padding), panels), _CHANNELS_FIRST)
+    return transpose(made(_padded(x, op.padding), panels), CHANNELS_FIRST)
 
 
 @rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
@@ -81,7 +80,7 @@ def direct_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
     if not _is_direct(op):
         return None
     made = _of_groups(DirectFilterGradient(op.stride, op.dilation, op.kernel), op.groups)
-    return made(_padded(x, op.padding), transpose(dy, _CHANNELS_LAST))
+    return made(_padded(x, op.padding), transpose(dy, CHANNELS_LAST))
 
 
 @rule(Apply(Conv2dInputGradient, dy, w, name="node"))
@@ -108,7 +107,7 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     before = (sides[0][0], sides[1][0])
     one = DirectInputGradient(op.stride, op.dilation, top, before, (size[0], size[1]), channels // op.groups)
     made = _of_groups(one, op.groups)
-    return transpose(made(_padded(dy, (sides[0], sides[1])), panels), _CHANNELS_FIRST)
+    return transpose(made(_padded(dy, (sides[0], sides[1])), panels), CHANNELS_FIRST)
 
 
 DIRECT: list[Rule] = [*DEPTHWISE, direct_convolution, direct_filter_gradient, direct_input_gradient, *CONVOLUTION]
