@@ -9,6 +9,9 @@ GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each ste
 GRAPHNET_CACHE     a folder for compiled code that later processes take over, or "off"; where it is not set,
                    graphnet in XDG_CACHE_HOME or in ~/.cache
 GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not set
+GRAPHNET_NATIVE_VECTOR
+                   16, 32 or 64: bytes of the vectors that native loops are made of, for tests and comparisons; where
+                   it is not set, those of the processor
 OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
 """
 
@@ -23,6 +26,7 @@ from graphnet.errors import ArgumentError
 MAX_DEBUG = 5
 MAX_CHECK = 2
 DEFAULT_CACHE_MB = 256
+NATIVE_VECTORS = ("16", "32", "64")
 
 
 def backend(known: Collection[str] = ()) -> str:
@@ -71,6 +75,17 @@ def cache_bytes() -> int:
     if not (text.isascii() and text.isdecimal()):
         raise ArgumentError(f"GRAPHNET_CACHE_MB must be a whole number of millions of bytes, not {text!r}")
     return int(text) * 1_000_000
+
+
+def native_vector() -> int | None:
+    """How many bytes vectors of native loops have; None: as many as the processor's.
+
+    Raises `ArgumentError` for a GRAPHNET_NATIVE_VECTOR that no loops can be made for.
+    """
+    text = os.environ.get("GRAPHNET_NATIVE_VECTOR", "").strip()
+    if text and text not in NATIVE_VECTORS:
+        raise ArgumentError(f"GRAPHNET_NATIVE_VECTOR must be one of {', '.join(NATIVE_VECTORS)}, not {text!r}")
+    return int(text) if text else None
 
 
 def blas_threads() -> str:

@@ -8,7 +8,7 @@ from graphnet.errors import ArgumentError
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in ("BACKEND", "DEBUG", "CHECK", "CACHE", "CACHE_MB"):
+    for name in ("BACKEND", "DEBUG", "CHECK", "CACHE", "CACHE_MB", "NATIVE_VECTOR"):
         monkeypatch.delenv(f"GRAPHNET_{name}", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
@@ -87,3 +87,13 @@ def test_the_size_of_the_folder_of_compiled_code(monkeypatch):
         monkeypatch.setenv("GRAPHNET_CACHE_MB", text)
         with pytest.raises(ArgumentError, match=f"GRAPHNET_CACHE_MB must be a whole number .*'{text}'"):
             config.cache_bytes()
+
+
+def test_the_width_of_native_vectors(monkeypatch):
+    assert config.native_vector() is None
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "64")
+    assert config.native_vector() == 64
+    for text in ("8", "0", "-16", "32.0", "wide"):
+        monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", text)
+        with pytest.raises(ArgumentError, match=f"GRAPHNET_NATIVE_VECTOR must be one of 16, 32, 64, not '{text}'"):
+            config.native_vector()

@@ -14,7 +14,8 @@ from typing import TypeAlias
 from graphnet.backend.native.elementwise import GRAIN
 from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Value
 from graphnet.backend.native.rows import Element, Elements, Fold, Row, row_kernels
-from graphnet.backend.native.views import VECTOR, Scratch, View, merged_axes
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import Scratch, View, merged_axes
 
 _MOST_BLOCKS = 64
 _LEAST_ROWS = 8  # of a block, so that the blocks' results are little beside what was read
@@ -159,7 +160,7 @@ def _cut(views: Sequence[View], kept: int) -> tuple[int, int, int] | None:
     inner = x.shape[kept:]
     if total < 4 * GRAIN or not inner:
         return None
-    lanes = VECTOR // max(ELEMENTS[view.dtype] for view in views)
+    lanes = target().lanes(max(ELEMENTS[view.dtype] for view in views))
     along = x.strides[-1] == 1 and 2 * inner[-1] > lanes
     columns = 1 if along or not kept or x.strides[kept - 1] != 1 else x.shape[kept - 1]
     rows = math.prod(x.shape[:kept]) // columns

@@ -31,10 +31,9 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
+from graphnet.backend.native.target import target
 from graphnet.backend.native.views import View
 
-REGISTERS = 16
-LATENCY = 4  # cycles until the result of a multiply-add can be added to; two begin in each
 _PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
 
 
@@ -130,7 +129,8 @@ class Tiles:
 
 def most_rows(vectors: int) -> int:
     """The rows of a tile: the registers hold a sum for each row and vector, the vectors, and an element of `left`."""
-    return min((REGISTERS - vectors - 1) // vectors, 12)
+    registers = target().registers
+    return min((registers - vectors - 1) // vectors, 3 * registers // 4)
 
 
 def row_tiles(rows: int, most: int) -> list[tuple[int, int, int]]:
@@ -150,11 +150,12 @@ def panels(columns: int, vectors: int, lanes: int) -> list[tuple[int, int, int, 
 
 
 def cycles(rows: int, columns: int, vectors: int, lanes: int) -> float:
-    """What one step of the depth costs for all tiles, in cycles: arithmetic, loads (two a cycle each) or latency."""
-    total = 0.0
+    """What one step of the depth costs for all tiles, in cycles: arithmetic, loads or latency."""
+    total, machine = 0.0, target()
     for _, _, wide, times in panels(columns, vectors, lanes):
         for _, tall, tiles in row_tiles(rows, most_rows(wide)):
-            total += times * tiles * max(tall * wide / 2, (tall + wide) / 2, LATENCY)
+            arithmetic, loads = tall * wide / machine.multiply_adds, (tall + wide) / machine.loads
+            total += times * tiles * max(arithmetic, loads, machine.latency)
     return total
 
 

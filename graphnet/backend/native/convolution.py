@@ -28,8 +28,9 @@ from graphnet.backend.native.ops import (
     Panels,
     Taps,
 )
+from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import Images, images
-from graphnet.backend.native.views import VECTOR, Scratch, View
+from graphnet.backend.native.views import Scratch, View
 from graphnet.graph.node import Op
 
 _NEAR = 40 << 10  # bytes of a panel of weights that stay near while images pass by
@@ -119,7 +120,7 @@ def _weights(w: View, steps: tuple[int, int] = (1, 1), offset: int = 0) -> Opera
 def _forward(op: DirectConvolution, out: View, x: View, w: View, finishing: Finishing | None) -> list[Kernel]:
     sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
     (down, right), (n, row, column, _) = op.stride, x.strides
-    way = images(out.shape, VECTOR // ELEMENTS[out.dtype])
+    way = images(out.shape, target().lanes(ELEMENTS[out.dtype]))
     left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
     return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4], finishing), w))
 
@@ -134,7 +135,7 @@ def _over(
     finishing: Finishing | None,
 ) -> Contraction:
     """The contraction over `depth` for each of `out`'s places, with panels of `width` filters."""
-    lanes = VECTOR // ELEMENTS[out.dtype]
+    lanes = target().lanes(ELEMENTS[out.dtype])
 
     def operand(view: View) -> Operand:
         n, row, column, along = view.strides
@@ -187,7 +188,7 @@ def _input_gradient(
                 return None
             kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
             continue
-        way = images(shape, VECTOR // ELEMENTS[out.dtype])
+        way = images(shape, target().lanes(ELEMENTS[out.dtype]))
         first = (rows.offset + op.before[0]) * row + (columns.offset + op.before[1]) * column
         depth = {"i": -rows.back * row, "j": -columns.back * column, "c": along}
         left = Operand(dy.buffer, way.strides(n, row, column) | depth, dy.offset + first)
@@ -207,7 +208,7 @@ def _real(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
 
 def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scratch: Scratch) -> list[Kernel]:
     """Sums over parts of the batch, these added, and the result turned to (O, C, kernel rows, kernel columns)."""
-    lanes = VECTOR // ELEMENTS[dy.dtype]
+    lanes = target().lanes(ELEMENTS[dy.dtype])
     rows, columns, channels, filters = *op.kernel, x.shape[3], -(-dy.shape[3] // lanes) * lanes
     parts = _parts(x.shape[0], rows * columns * channels * filters)
     work = scratch.array(dy.dtype, (parts, rows, columns, channels, filters))
@@ -248,7 +249,7 @@ def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: 
     chunk = around["i"] if parts == 1 and "i" in around else part
     given = {"part": part, "n": n, **around}
     place = {"i": row, "j": channels * filters, "c": filters, "jc": filters, "part": kernel_rows * row, "o": 1}
-    lanes = VECTOR // ELEMENTS[dy.dtype]
+    lanes = target().lanes(ELEMENTS[dy.dtype])
     vectors = best_vectors(prod(sizes[name] for name in rows), dy.shape[3], lanes)
     inside = [var for var in around.values() if var is not chunk]
     blocks = _blocks(dy, x)

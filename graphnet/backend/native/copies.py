@@ -23,8 +23,9 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
+from graphnet.backend.native.target import target
 from graphnet.backend.native.transposition import transposition
-from graphnet.backend.native.views import VECTOR, View, merged_axes
+from graphnet.backend.native.views import View, merged_axes
 from graphnet.graph.node import Op
 from graphnet.ops.joining import Concatenate, FoldEdges, PadEdges
 from graphnet.ops.layout import DiagonalEmbed
@@ -83,7 +84,7 @@ class Move:
     def _nest(self, around: Loops, axes: Sequence[tuple[int, tuple[int, ...]]]) -> list[Statement]:
         *outer, (count, (to, of)) = axes or [(1, (0, 0))]
         loops = [(Var(f"c{n}", size), strides) for n, (size, strides) in enumerate(outer)]
-        lanes = VECTOR // ELEMENTS[self.out.dtype]
+        lanes = target().lanes(ELEMENTS[self.out.dtype])
         if to != 1 or of not in (0, 1) or count < lanes:
             lanes = 1
         inside, step, left = [*around, *loops], Var("v", count // lanes), count % lanes

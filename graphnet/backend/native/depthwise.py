@@ -30,7 +30,8 @@ from graphnet.backend.native.loops import (
     affine,
 )
 from graphnet.backend.native.rows import SUM
-from graphnet.backend.native.views import VECTOR, Scratch, View
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import Scratch, View
 from graphnet.backend.native.windows import Axis, Region, Tap2, regions, turned
 from graphnet.graph.node import Op
 
@@ -97,7 +98,7 @@ def _index(view: View, loops: Sequence[tuple[Var, int]], channels: _Channels, ve
 
 def _products(name: str, out: View, x: View, w: View, parts: Sequence[Region]) -> list[Kernel]:
     """out <- the sum over each place's taps of what it sees times that tap's weights, for images (N, C, H, W)."""
-    lanes = VECTOR // ELEMENTS[out.dtype]
+    lanes = target().lanes(ELEMENTS[out.dtype])
     n, kernels, apart = Var("n", out.shape[0]), [], out.shape[0] < _ENOUGH_CHUNKS
     buffers = tuple(dict.fromkeys(view.buffer for view in (out, x, w)))
     bodies: list[Statement] = []
@@ -153,7 +154,7 @@ def _filter_gradient(op: DepthwiseFilterGradient, out: View, x: View, dy: View, 
 
 def _sums(op: DepthwiseFilterGradient, sums: View, x: View, dy: View) -> list[Kernel]:
     """sums[part, i, j, c] over the part's images; each row of places is added up by itself, which keeps sums exact."""
-    lanes = VECTOR // ELEMENTS[sums.dtype]
+    lanes = target().lanes(ELEMENTS[sums.dtype])
     parts, apart = sums.shape[0], sums.shape[0] < _ENOUGH_CHUNKS
     part, n = Var("part", parts), Var("n", x.shape[0] // parts)
     rows, columns = _axes(op, x, dy, op.kernel)

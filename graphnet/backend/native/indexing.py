@@ -28,7 +28,8 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import VECTOR, View, merged_axes
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import View, merged_axes
 from graphnet.graph.node import Op
 from graphnet.ops.indexing import Gather, IndexAdd, OneHot, ScatterAdd, Take
 
@@ -195,7 +196,7 @@ def _zeros(view: View, around: Loops) -> list[Statement]:
     """Zeros all over a view."""
     axes = merged_axes([view])
     *outer, (count, (step,)) = axes or [(1, (0,))]
-    lanes = VECTOR // ELEMENTS[view.dtype]
+    lanes = target().lanes(ELEMENTS[view.dtype])
     if step != 1 or count < lanes:
         lanes = 1
     loops = [(Var(f"z{n}", size), strides) for n, (size, strides) in enumerate(outer)]

@@ -25,7 +25,8 @@ from graphnet.backend.native.contraction import (
 )
 from graphnet.backend.native.dots import dots
 from graphnet.backend.native.loops import ELEMENTS, Const, Kernel, Load, Statement, Store, Var, affine, pieces
-from graphnet.backend.native.views import VECTOR, Scratch, View
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import Scratch, View
 
 _WORK = 1 << 18  # multiplications of a chunk, at least
 _CHUNKS = 8  # of a product, where there is work for as many
@@ -45,7 +46,7 @@ def matmul(out: View, a: View, b: View, scratch: Scratch, finishing: Finishing |
     """
     if out.dtype not in ("f32", "f64"):
         return None
-    lanes = VECTOR // ELEMENTS[out.dtype]
+    lanes = target().lanes(ELEMENTS[out.dtype])
     batch = out.shape[:-2]
     a, b = (view.broadcast((*batch, *view.shape[-2:])) for view in (a, b))
     turned = None if finishing is None else finishing.moved(_turned)

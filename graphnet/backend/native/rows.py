@@ -27,7 +27,8 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import VECTOR, View, merged_axes
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import View, merged_axes
 
 Element: TypeAlias = "Callable[[Sequence[Value]], Value]"
 Elements: TypeAlias = "Callable[[Sequence[Value]], list[Value]]"
@@ -248,11 +249,11 @@ def row_kernels(
     inside = set(reduced)
     kept = merged_axes(views, [axis for axis in range(len(views[0].shape)) if axis not in inside])
     inner = tuple(merged_axes(views, inside)) or ((1, (0,) * len(views)),)
-    lanes = VECTOR // max(ELEMENTS[view.dtype] for view in views)
+    lanes = target().lanes(max(ELEMENTS[view.dtype] for view in views))
     size, strides = inner[-1]
     if strides[0] == 1 and _are_vectors(strides) and not in_turn:
         # What a row has one of, such as a label, takes no lanes.
-        along = VECTOR // max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride)
+        along = target().lanes(max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride))
         if 2 * size > along > 1:
             return _kernels(name, views, kept, inner, [_Lanes(along, 1, 1)], make)
     if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]) and lanes > 1:

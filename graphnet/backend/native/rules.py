@@ -14,8 +14,8 @@ from graphnet.backend.native.ops import (
     Panels,
     taps,
 )
+from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import image_vectors
-from graphnet.backend.native.views import lanes_of
 from graphnet.graph.node import Node, Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
@@ -43,7 +43,7 @@ def _padded(images: Node, padding: Sides) -> Node:
 
 def _panels(weight: Node, places: tuple[int, ...]) -> Node:
     """A weight (..., columns) as panels that suit a result of these places, (N, H, W)."""
-    lanes = lanes_of(weight.dtype)
+    lanes = target().lanes(weight.dtype.itemsize)
     return Panels(image_vectors((*places, weight.type.static_shape[-1]), lanes) * lanes)(weight)
 
 

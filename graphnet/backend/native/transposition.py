@@ -24,7 +24,8 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.views import VECTOR, View, merged_axes
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import View, merged_axes
 
 _ABREAST = 2  # tiles along the result's fastest axis before the next along the source's: whole cache lines of both
 
@@ -32,7 +33,7 @@ _ABREAST = 2  # tiles along the result's fastest axis before the next along the 
 def transposition(name: str, out: View, x: View) -> list[Kernel] | None:
     """Kernels for out <- x, views of one shape; None where they have no two fastest axes that are long enough."""
     axes = merged_axes([out, x])
-    lanes = VECTOR // ELEMENTS[out.dtype]
+    lanes = min(target().lanes(ELEMENTS[out.dtype]), max(_NETWORKS))  # a network of 16 rows would have 64 shuffles
     across = [axis for axis in axes if axis[1][0] == 1 and axis[0] >= lanes]
     down = [axis for axis in axes if axis[1][1] == 1 and axis[0] >= lanes]
     if lanes not in _NETWORKS or not across or not down or across[0] is down[0] or not across[0][1][1]:
@@ -128,6 +129,7 @@ _LOW8, _HIGH8 = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
 _LOWS8, _HIGHS8 = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
 _LEFT8, _RIGHT8 = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
 _NETWORKS: dict[int, tuple[tuple[tuple[int, int, tuple[int, ...]], ...], ...]] = {
+    2: (((0, 1, (0, 2)), (0, 1, (1, 3))),),
     4: (
         ((0, 1, _LOW4), (0, 1, _HIGH4), (2, 3, _LOW4), (2, 3, _HIGH4)),
         ((0, 2, _LEFT4), (1, 3, _LEFT4), (0, 2, _RIGHT4), (1, 3, _RIGHT4)),

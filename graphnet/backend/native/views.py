@@ -13,7 +13,6 @@ from graphnet.backend.native.loops import ELEMENTS, Buffer
 from graphnet.errors import PlanError
 from graphnet.graph.types import TensorType
 
-VECTOR = 32  # bytes
 DTYPES = {
     "float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8",
     "uint64": "u64", "uint32": "u32", "uint16": "u16", "uint8": "u8", "bool": "u8",
@@ -52,11 +51,6 @@ class Block:
     buffer: Buffer
     address: int
     owner: np.ndarray
-
-
-def lanes_of(dtype: np.dtype) -> int:
-    """How many elements a vector has."""
-    return VECTOR // dtype.itemsize
 
 
 def locate(arrays: Sequence[np.ndarray]) -> tuple[list[View], list[Block]] | None:

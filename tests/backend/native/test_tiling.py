@@ -7,7 +7,8 @@ from math import prod
 
 import pytest
 
-from graphnet.backend.native.contraction import REGISTERS, best_vectors, cycles, most_rows, panels, row_tiles
+from graphnet.backend.native.contraction import best_vectors, cycles, most_rows, panels, row_tiles
+from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import images
 
 SHAPES = [
@@ -61,13 +62,24 @@ def test_panels(columns: int, vectors: int) -> None:
     assert all((count_of - 1) * 8 < wide <= count_of * 8 for _, wide, count_of, _ in panels(columns, vectors, 8))
 
 
-def test_a_tile_fits_into_the_registers() -> None:
+@pytest.mark.parametrize("width", ["16", "32", "64"])
+def test_a_tile_fits_into_the_registers(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", width)
     for vectors in (1, 2, 3):
-        assert most_rows(vectors) * vectors + vectors + 1 <= REGISTERS
+        assert most_rows(vectors) * vectors + vectors + 1 <= target().registers
 
 
-def test_wider_panels_where_tiles_are_low() -> None:
+def test_wider_panels_where_tiles_are_low(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows beside two vectors are four sums, which wait for one another; beside three they are six."""
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "32")
     assert cycles(2, 48, 3, 8) < cycles(2, 48, 2, 8)
     assert best_vectors(2, 48, 8) == 3
     assert best_vectors(6, 48, 8) == 2
+
+
+def test_as_many_sums_as_the_registers_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 32 registers, 28 sums with the two vectors and the element that they are made of, or 27 with three."""
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "64")
+    assert [most_rows(vectors) for vectors in (1, 2, 3)] == [24, 14, 9]
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "32")
+    assert [most_rows(vectors) for vectors in (1, 2, 3)] == [12, 6, 4]
