@@ -74,7 +74,7 @@ def compile(
         if level >= 1:
             for name, before, after in log.passes:
                 check_pass(name, before, after)
-        order = schedule(rewritten)
+        order = schedule(rewritten, chosen.is_certain)
         wanted_work = {node: chosen.workspace(node, order.graph.layouts) for node in order.steps}
         plan = plan_memory(order, wanted_work, chosen.held(order), reuse=reuse)
         verify_plan(plan)

@@ -4,15 +4,19 @@ What depends on parameters alone that the step does not change is *prepared*: it
 when somebody else has changed one of them. So a net that is served folds and lays out its weights once.
 
 Then a step has two phases. The *body* computes outputs and gradients, and may fail. The *commit* changes parameters: it
-holds only ufunc kernels, which cannot fail, and runs after every reader of the old values; so a failed call leaves
-every parameter as it was. Where it is safe, the last op of an update writes straight into the parameter (`direct`);
+holds only kernels that cannot fail, and runs after every reader of the old values; so a failed call leaves every
+parameter as it was. Where it is safe, the last op of an update writes straight into the parameter (`direct`);
 elsewhere the new value waits in the arena and is copied when all is done.
+
+The commit holds ufuncs and, of backends whose matrix products cannot fail, weight gradients: each is made when its
+update follows, so that they need not all be there at once. What they are made of has to wait instead, so that is done
+where it lowers the peak. Only so much of it: no signal is answered until the commit is over.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +27,7 @@ from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
 from graphnet.ops.elementwise import is_plain_ufunc
 from graphnet.ops.fused import Fused
+from graphnet.ops.linear import Matmul
 from graphnet.ops.sources import Assign, Constant, Input, Parameter, Stored
 
 
@@ -91,11 +96,25 @@ def _target(assign: Node) -> Parameter:
     return target
 
 
-def schedule(graph: Graph) -> Schedule:
-    """The order of a static graph's steps: the best of a few, by the peak of live bytes; always the same one."""
+def schedule(graph: Graph, is_certain: Callable[[Node], bool] = lambda node: False) -> Schedule:
+    """The order of a static graph's steps: the best of a few, by the peak of live bytes; always the same one.
+
+    is_certain: whether a matrix product's kernel is one call of C code, which cannot fail.
+    """
     steps = [node for node in graph.nodes if is_step(node)]
     reads = {node: tuple(dict.fromkeys(b for b in map(base, node.inputs) if is_step(b))) for node in steps}
-    late = _commit_steps(graph, steps)
+    late = _commit_steps(graph, frozenset())
+    found = [_in_phases(graph, steps, reads, late)]
+    products = _late_products(graph, reads, late, is_certain)
+    if products:
+        found.append(_in_phases(graph, steps, reads, _commit_steps(graph, products)))
+    return min(found, key=lambda of: of[1])[0]
+
+
+def _in_phases(
+    graph: Graph, steps: Sequence[Node], reads: Mapping[Node, Sequence[Node]], late: set[Node]
+) -> tuple[Schedule, int]:
+    """The order whose commit is `late`, and the largest sum of its live bytes."""
     early = _prepared_steps(graph, late)
     body, commit = [n for n in steps if n not in late and n not in early], [n for n in steps if n in late]
     lasting = frozenset(value for node in (*body, *commit) for value in reads[node] if value in early)
@@ -110,7 +129,8 @@ def schedule(graph: Graph) -> Schedule:
     inside = {node: tuple(value for value in reads[node] if value not in early) for node in body}
     first = [*prepared, *_best([body, _greedy(body, inside, live)], live, steps, done=prepared)]
     last = _best([_in_order(commit, after), _greedy(commit, after, live)], live, steps, done=first)
-    return Schedule(graph, (*first, *last), len(first), direct, len(prepared), lasting)
+    order = Schedule(graph, (*first, *last), len(first), direct, len(prepared), lasting)
+    return order, _peak(order.steps, live, steps)
 
 
 def _prepared_steps(graph: Graph, late: set[Node]) -> set[Node]:
@@ -128,8 +148,41 @@ def _prepared_steps(graph: Graph, late: set[Node]) -> set[Node]:
 # -- the commit ------------------------------------------------------------------------------------------------------
 
 
-def _commit_steps(graph: Graph, steps: Sequence[Node]) -> set[Node]:
-    """The ufunc steps that nothing but updates reads: they can wait until nothing can fail any more."""
+_MOST_OPERATIONS = 2 * 10**9  # of products in a commit: a tenth of a second on one thread of a slow processor
+
+
+def _late_products(
+    graph: Graph, reads: Mapping[Node, Sequence[Node]], late: set[Node], is_certain: Callable[[Node], bool]
+) -> frozenset[Node]:
+    """The products that updates alone read, and that are larger than what they are made of."""
+    found: set[Node] = set()
+    left = _MOST_OPERATIONS
+    for node in reads:
+        users = _reading(graph, node)
+        if not isinstance(node.op, Matmul) or not users or not all(user in late for user in users):
+            continue
+        operations = 2 * node.type.static_size * node.inputs[0].type.static_shape[-1]
+        if operations <= left and node.type.nbytes > sum(b.type.nbytes for b in reads[node]) and is_certain(node):
+            left -= operations
+            found.add(node)
+    return frozenset(found)
+
+
+def _reading(graph: Graph, node: Node) -> list[Node]:
+    """The nodes that read a value, themselves or through views; outputs count as the value's own."""
+    found: list[Node] = []
+    stack = [node]
+    while stack:
+        value = stack.pop()
+        found += [value] if value in graph.outputs else []
+        for user in graph.users[value]:
+            (stack if user.op.is_view else found).append(user)
+    return found
+
+
+def _commit_steps(graph: Graph, products: frozenset[Node]) -> set[Node]:
+    """The ufunc steps, and those of `products`, that nothing but updates reads: they can wait until nothing can fail
+    any more."""
     chosen: set[Node] = set()
     waits: set[Node] = set()  # nodes, views and assigns included, that only the commit reads
     wanted = set(graph.outputs)
@@ -137,7 +190,7 @@ def _commit_steps(graph: Graph, steps: Sequence[Node]) -> set[Node]:
         only_commit = node not in wanted and all(user in waits for user in graph.users[node])
         if isinstance(node.op, Assign):
             waits.add(node)
-        elif only_commit and graph.users[node] and (node.op.is_view or _cannot_fail(node)):
+        elif only_commit and graph.users[node] and (node.op.is_view or node in products or _cannot_fail(node)):
             waits.add(node)
             if is_step(node):
                 chosen.add(node)

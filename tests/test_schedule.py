@@ -49,10 +49,11 @@ def random_graph(seed):
     return materialize(Graph((choose.choice(pool), gn.reshape(choose.choice(pool), (16,))), tuple(updates)))
 
 
+@pytest.mark.parametrize("certain", [False, True])
 @pytest.mark.parametrize("seed", range(40))
-def test_random_graphs_are_ordered_rightly(seed):
+def test_random_graphs_are_ordered_rightly(seed, certain):
     graph = random_graph(seed)
-    order = schedule(graph)
+    order = schedule(graph, lambda node: certain)
     assert set(order.steps) == {node for node in graph.nodes if is_step(node)}
     assert len(set(order.steps)) == len(order.steps)
     position = order.position
@@ -62,7 +63,7 @@ def test_random_graphs_are_ordered_rightly(seed):
         assert index >= order.commit_start
         for node in order.steps[index + 1 :]:
             assert target not in map(base, node.inputs), "the old value is read after it was written over"
-    assert schedule(graph).steps == order.steps
+    assert schedule(graph, lambda node: certain).steps == order.steps
     verify_plan(plan_memory(order))
 
 
@@ -126,6 +127,45 @@ def test_what_may_fail_stays_out_of_the_commit():
     step = gn.compile(x, None, gn.assign(w, gn.cast(x, "int64") + w))
     order = step.specialize().schedule
     assert [node.op.name for node in order.steps] == ["truncate", "add"] and order.commit_start == 1
+
+
+def wide_graph(batch=4, **settings):
+    """A training step of wide layers, as NumPy's backend has it rewritten."""
+    gn.manual_seed(0)
+    x, labels = gn.input("x", (batch, 40)), gn.input("labels", (batch,), "int64")
+    model = nn.Sequential(nn.Linear(40, 60), nn.ReLU(), nn.Linear(60, 50), nn.ReLU(), nn.Linear(50, 3))
+    loss = gn.cross_entropy(model(x), labels)
+    updates = optim.Adam(model.parameters(), lr=0.1).updates(loss, **settings)
+    return gn.compile([x, labels], loss, updates, backend="numpy").specialize().graph
+
+
+def products(order):
+    return [node for node in order.steps[order.commit_start :] if node.op.name == "matmul"]
+
+
+def test_weight_gradients_wait_for_their_updates_where_no_product_can_fail():
+    graph = wide_graph()
+    early, order = schedule(graph), schedule(graph, lambda node: True)
+    assert not products(early)
+    assert [node.shape for node in sorted(products(order), key=lambda n: n.shape)] == [(50, 60), (60, 40)]
+    for node in products(order):  # one gradient of its size at a time
+        read = [order.position[reader] for reader in order.steps if node in map(base, reader.inputs)]
+        assert max(read) - order.position[node] == len(read)
+    plans = [plan_memory(of) for of in (early, order)]
+    for plan in plans:
+        verify_plan(plan)
+    assert plans[1].live_bytes < plans[0].live_bytes
+
+
+@pytest.mark.parametrize("settings", [{"batch": 100}, {"transform": optim.clip_grad_norm(1.0)}])
+def test_a_weight_gradient_is_made_early_where_waiting_costs_more_bytes_or_its_norm_is_wanted(settings):
+    assert not products(schedule(wide_graph(**settings), lambda node: True))
+
+
+def test_a_commit_holds_only_so_much_work(monkeypatch):
+    graph = wide_graph()
+    monkeypatch.setattr("graphnet.schedule._MOST_OPERATIONS", 2 * 4 * 60 * 50 - 1)
+    assert [node.shape for node in products(schedule(graph, lambda node: True))] in ([], [(60, 40)])
 
 
 def test_a_value_is_written_directly_only_where_it_lies_as_its_parameter():

@@ -44,6 +44,9 @@ class Backend(Protocol):
     def fuse(self, graph: Graph, log: Log) -> Graph:
         """The last of the rewrites: what had better be one step becomes one."""
 
+    def is_certain(self, node: Node) -> bool:
+        """Whether the kernel of a matrix product is one call of C code, which cannot fail."""
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """Types of the scratch arrays of one step, which are planned as the op's own are and come as `Bound.work`.
 

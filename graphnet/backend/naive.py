@@ -304,6 +304,10 @@ class NaiveBackend:
         """Elementwise work, tile by tile."""
         return fuse(graph, log)
 
+    def is_certain(self, node: Node) -> bool:
+        """No: its loops are Python's."""
+        return False
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""
         return own_workspace(node)

@@ -159,6 +159,10 @@ class NativeBackend:
         """Elementwise work goes to whoever reads it, reductions included."""
         return fuse_passes(graph, log)
 
+    def is_certain(self, node: Node) -> bool:
+        """Where the product has loops: of floats, and not of nothing."""
+        return node.type.is_float and all(value.type.static_size for value in (node, *node.inputs))
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the step's loops ask for; where it has none, what the op says."""
         found = self._maker.scratch_types(node.op, [layouts[node], *(layouts[value] for value in node.inputs)])

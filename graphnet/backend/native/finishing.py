@@ -25,6 +25,9 @@ from graphnet.schedule import Schedule, base
 
 HEADS = (Matmul, DirectConvolution, DirectInputGradient)  # the ops whose results may be finished
 REACH = 8  # steps between a product and what finishes it
+# Arrays of a matrix product's size that are read beside it. Its tiles are few columns of many rows, which no prefetcher
+# follows: SGD with momentum, which reads two, takes 1.51 ms with a product of 512 x 784 and depth 128, 1.20 ms after it.
+_MOST_READ = 1
 _MOST_OPERATIONS = 24  # at each element: more would take longer to compile than they save
 
 Make = Callable[[View, Sequence[View], Scratch, Finishing], "list[Kernel] | None"]
@@ -110,6 +113,8 @@ def finished(head: Head, walk: Pass) -> tuple[list[Kernel], list[Block]] | None:
     finishing = Finishing(
         tuple(beside[number] for number in others), tuple(beside[len(loads) :]), _make(walk, own, beside)
     )
+    if isinstance(step.op, Matmul) and len({view for view in finishing.loads if 0 not in view.strides}) > _MOST_READ:
+        return None
     if _operations(walk, finishing, views[0].dtype) > _MOST_OPERATIONS:
         return None
     scratch = Scratch()
