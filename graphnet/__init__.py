@@ -9,6 +9,7 @@ from graphnet.autodiff import gradients
 from graphnet.compiler import compile
 from graphnet.errors import (
     ArgumentError,
+    CopyError,
     DataError,
     DimError,
     DtypeError,
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentError",
+    "CopyError",
     "DataError",
     "Dim",
     "DimError",

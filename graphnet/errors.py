@@ -62,6 +62,10 @@ class PlanError(GraphnetError, RuntimeError):
     """A memory plan in which a step would read or write bytes that are not its own."""
 
 
+class CopyError(GraphnetError, TypeError):
+    """A copy or a pickle of what belongs to one process: machine code, and the memory it runs on."""
+
+
 class WeightsError(GraphnetError, ValueError):
     """A weights file that is damaged, or that belongs to another model."""
 

@@ -7,13 +7,13 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from weakref import WeakSet
 
 import numpy as np
 
 from graphnet import config
-from graphnet.errors import ArgumentError, DimError, FeedError
+from graphnet.errors import ArgumentError, CopyError, DimError, FeedError
 from graphnet.graph.dims import Dim, Size
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
@@ -154,6 +154,13 @@ class Executable:
         from graphnet.viz import draw_program  # drawing is loaded only where it is used
 
         return draw_program(self.program, path, **options)
+
+    def __reduce__(self) -> NoReturn:
+        """Copying and pickling ask for this. Raises `CopyError`: addresses are compiled in, and threads hold them."""
+        raise CopyError(
+            f"{self!r} cannot be copied or pickled: it is machine code on memory of this process. Copy or pickle the "
+            "model that it was compiled from, or save its state_dict(), and call gn.compile again"
+        )
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}: {node.type}" for name, node in zip(self._names, self._inputs, strict=True))

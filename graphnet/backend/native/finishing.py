@@ -26,7 +26,7 @@ from graphnet.schedule import Schedule, base
 HEADS = (Matmul, DirectConvolution, DirectInputGradient)  # the ops whose results may be finished
 REACH = 8  # steps between a product and what finishes it
 # Arrays of a matrix product's size that are read beside it. Its tiles are few columns of many rows, which no prefetcher
-# follows: SGD with momentum, which reads two, takes 1.51 ms with a product of 512 x 784 and depth 128, 1.20 ms after it.
+# follows: SGD with momentum, which reads two, takes 1.51 ms with a product of 512 x 784 and depth 128, 1.2 ms after it.
 _MOST_READ = 1
 _MOST_OPERATIONS = 24  # at each element: more would take longer to compile than they save
 
