@@ -6,7 +6,7 @@ memory a power of two apart that the cache has no place for them (Goto and van d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
@@ -18,18 +18,21 @@ from graphnet.backend.native.contraction import (
     best_vectors,
     by_parts,
     contraction,
+    cycles,
     most_rows,
     nested,
     panels,
     row_tiles,
 )
 from graphnet.backend.native.dots import dots
-from graphnet.backend.native.loops import ELEMENTS, Const, Kernel, Load, Statement, Store, Var, affine, pieces
+from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Var
+from graphnet.backend.native.packing import fill_left, fill_right
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
 
 _WORK = 1 << 18  # multiplications of a chunk, at least
-_CHUNKS = 8  # of a product, where there is work for as many
+_CHUNKS = 16  # of a product, at most
+_EQUAL = 1.02  # of the time of the whole: for more, rows are not cut into equal chunks
 _DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
 _ROWS = 24  # of the result: for fewer, packing the right operand does not pay
 _FEW = 4  # rows or columns: for as few, vectors along them would be mostly empty
@@ -143,7 +146,7 @@ class _Product:
 
     def by_rows(self, scratch: Scratch) -> list[Kernel]:
         """Blocks of rows are a chunk each; the right operand, where it is packed, before all."""
-        rows, columns, depth = self.sizes
+        _, columns, depth = self.sizes
         kernels: list[Kernel] = []
         packed = None
         if self.packs_right:
@@ -152,19 +155,29 @@ class _Product:
                 source = _cut(self.right, 1, first, wide, times)
                 target = _cut(packed, 0, first // self.width, 1, times)
                 chunk = Var("panel", times)
-                kernels.append(
-                    Kernel(
-                        "pack", (packed.buffer, source.buffer), chunk, tuple(self._fill_right(source, target, [chunk]))
-                    )
-                )
-        for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
-            together = _together(count, tall * columns * depth)
-            size, times = tall * together, count // together
+                filled = fill_right(source, target, [chunk], self.vectors, self.lanes)
+                kernels.append(Kernel("pack", (packed.buffer, source.buffer), chunk, tuple(filled)))
+        for first, size, times in self._blocks():
             cut = partial(_cut, axis=0, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
             part = _Product(cut(self.left), _again(self.right, times), cut(self.out), self.lanes, finishing)
             kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
         return kernels
+
+    def _blocks(self) -> list[tuple[int, int, int]]:
+        """(first row, rows of a chunk, chunks): equal chunks where they can be tiled as well as the whole."""
+        rows, columns, depth = self.sizes
+        least = cycles(rows, columns, self.vectors, self.lanes)
+        for count in range(min(rows, _CHUNKS), 1, -1):
+            each = rows // count
+            equal = rows % count == 0 and each * columns * depth >= _WORK
+            if equal and count * cycles(each, columns, self.vectors, self.lanes) <= _EQUAL * least:
+                return [(0, each, count)]
+        found = []
+        for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
+            together = _together(count, tall * columns * depth)
+            found.append((first, tall * together, count // together))
+        return found
 
     def by_columns(self, scratch: Scratch) -> list[Kernel]:
         """Blocks of columns are a chunk each."""
@@ -183,25 +196,38 @@ class _Product:
         """Each index of the first axis is a chunk, which packs what it needs, but for what is packed already."""
         *outer, _, depth = self.left.shape
         variables = [Var(f"batch{axis}", size) for axis, size in enumerate(outer)]
-        rows, columns, _ = self.sizes
+        given = {var.name: var for var in variables}
+        columns = self.sizes[1]
         body: list[Statement] = []
         if packed is None and self.packs_right:
-            packed = scratch.array(self.out.dtype, (*outer, -(-columns // self.width), depth, self.width))
-            body += self._fill_right(self.right, packed, variables)
+            packed = self._near(scratch, (-(-columns // self.width), depth, self.width))
+            body += fill_right(self.right, packed, variables, self.vectors, self.lanes)
+        whole = self._contraction(packed, variables)
         tiled = None
         if self.packs_left:
-            tiled = scratch.array(self.out.dtype, (*outer, rows * depth))
-            body += self._fill_left(tiled, variables)
-        whole = self._contraction(tiled, packed, variables)
-        far = whole.left.strides["depth"] != 1
-        for part in by_parts(whole, "depth", _DEPTH) if far else [whole]:
-            body += contraction(part, {var.name: var for var in variables})
+            tiled = self._near(scratch, (self.sizes[0] * min(depth, _DEEP),))
+            for part in by_parts(whole, "depth", _DEEP):
+                blocks = [Var(name, part.sizes[name]) for name in part.loops if name not in given]
+                known = given | {var.name: var for var in blocks}
+                left, filled = fill_left(part, tiled, known)
+                body += nested(blocks, [*filled, *contraction(replace(part, left=left), known)])
+        else:
+            far = whole.left.strides["depth"] != 1
+            for part in by_parts(whole, "depth", _DEPTH) if far else [whole]:
+                body += contraction(part, given)
         finished = () if self.finishing is None else (*self.finishing.loads, *self.finishing.results)
         views = [view for view in (self.out, self.left, self.right, packed, tiled, *finished) if view is not None]
         chunk, *loops = variables
         return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
 
-    def _contraction(self, tiled: View | None, packed: View | None, variables: Sequence[Var]) -> Contraction:
+    def _near(self, scratch: Scratch, shape: Sequence[int]) -> View:
+        """Memory of `shape` for each chunk, the same for all that the chunk goes through one after the other."""
+        count, *inner = self.left.shape[:-2]
+        own = scratch.array(self.out.dtype, (count, *shape))
+        strides = (own.strides[0], *(0 for _ in inner), *own.strides[1:])
+        return replace(own, shape=(count, *inner, *shape), strides=strides)
+
+    def _contraction(self, packed: View | None, variables: Sequence[Var]) -> Contraction:
         rows, columns, depth = self.sizes
         outer = [var.name for var in variables]
 
@@ -211,9 +237,7 @@ class _Product:
         def operand(view: View, *names: str) -> Operand:
             return Operand(view.buffer, strides(view, *names), view.offset)
 
-        left, right = operand(self.left, "row", "depth"), operand(self.right, "depth", "column")
-        if tiled is not None:
-            left = Operand(tiled.buffer, strides(tiled) | {"row": depth, "depth": 1}, tiled.offset, tiled=True)
+        right = operand(self.right, "depth", "column")
         if packed is not None:
             along = strides(packed) | {"depth": self.width, "column": 1}
             right = Operand(packed.buffer, along, packed.offset, panel=depth * self.width, padded=True)
@@ -223,7 +247,7 @@ class _Product:
             rows=("row",),
             column="column",
             depth=("depth",),
-            left=left,
+            left=operand(self.left, "row", "depth"),
             right=right,
             out=operand(self.out, "row", "column"),
             vectors=self.vectors,
@@ -231,59 +255,8 @@ class _Product:
         )
         return c if self.finishing is None else self.finishing.of(c, lambda view: operand(view, "row", "column"))
 
-    # -- packing -----------------------------------------------------------------------------------------------------
-
-    def _fill_right(self, source: View, target: View, around: Sequence[Var]) -> list[Statement]:
-        """Panels (panel, depth, columns) of source (depth, columns); what the last one lacks is 0."""
-        depth, columns = source.shape[-2:]
-        down, along = source.strides[-2:]
-        k, width = Var("k", depth), self.width
-        body: list[Statement] = []
-        for first, wide, _, times in panels(columns, self.vectors, self.lanes):
-            panel = Var("p", times)
-            to = _along(target, around, {panel: depth * width, k: width})
-            at = _along(source, around, {panel: width * along, k: down})
-            end, start = target.offset + first * depth, source.offset + first * along
-            stores: list[Statement] = []
-            for lane in range(0, width, self.lanes):
-                active = min(max(wide - lane, 0), self.lanes)
-                if along == 1 and active:
-                    value = Load(source.buffer, affine(at, start + lane), self.lanes, active)
-                    stores.append(Store(target.buffer, affine(to, end + lane), value))
-                    continue
-                if active < self.lanes:
-                    zero = Const(0.0, self.out.dtype, self.lanes)
-                    stores.append(Store(target.buffer, affine(to, end + lane), zero))
-                for one in range(lane, lane + active):
-                    element = Load(source.buffer, affine(at, start + one * along))
-                    stores.append(Store(target.buffer, affine(to, end + one), element))
-            body += nested([panel, k], stores)
-        return body
-
-    def _fill_left(self, target: View, around: Sequence[Var]) -> list[Statement]:
-        """Tiles of rows, each (depth, rows of the tile), of the left operand."""
-        rows, _, depth = self.sizes
-        down, along = self.left.strides[-2:]
-        body: list[Statement] = []
-        for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
-            tile, k = Var("t", count), Var("k", depth)
-            to = _along(target, around, {tile: tall * depth, k: tall})
-            at = _along(self.left, around, {tile: tall * down, k: along})
-            end, start = target.offset + first * depth, self.left.offset + first * down
-            stores: list[Statement] = []
-            for row, lanes in pieces(tall) if down == 1 else [(row, 1) for row in range(tall)]:
-                value = Load(self.left.buffer, affine(at, start + row * down), lanes)
-                stores.append(Store(target.buffer, affine(to, end + row), value))
-            body += nested([k, tile], stores)
-        return body
-
-
-def _along(view: View, around: Sequence[Var], inner: Mapping[Var, int]) -> dict[Var, int]:
-    """The strides of variables over a view's first axes, and of `inner`."""
-    return {**dict(zip(around, view.strides, strict=False)), **inner}
-
 
 def _together(count: int, work: int) -> int:
     """How many of `count` tiles, each of so much work, are a chunk."""
     enough = [d for d in range(1, count + 1) if count % d == 0 and (d * work >= _WORK or d == count)]
-    return next((d for d in enough if count // d <= 4 * _CHUNKS), enough[0])
+    return next((d for d in enough if count // d <= _CHUNKS), enough[0])

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from graphnet.backend.native.elementwise import GRAIN, divided
 from graphnet.backend.native.loops import (
     ELEMENTS,
+    Affine,
+    Buffer,
     For,
     Kernel,
     Load,
@@ -36,7 +38,7 @@ def transposition(name: str, out: View, x: View) -> list[Kernel] | None:
     lanes = min(target().lanes(ELEMENTS[out.dtype]), max(_NETWORKS))  # a network of 16 rows would have 64 shuffles
     across = [axis for axis in axes if axis[1][0] == 1 and axis[0] >= lanes]
     down = [axis for axis in axes if axis[1][1] == 1 and axis[0] >= lanes]
-    if lanes not in _NETWORKS or not across or not down or across[0] is down[0] or not across[0][1][1]:
+    if not can_transpose(lanes) or not across or not down or across[0] is down[0] or not across[0][1][1]:
         return None
     a, b = across[0], down[0]
     tiles = _Tiles(out, x, a[0], b[0], b[1][0], a[1][1], lanes)
@@ -109,16 +111,28 @@ class _Tiles:
     def _tile(self, loops: Sequence[tuple[Var, tuple[int, ...]]], at: tuple[int, int]) -> list[Statement]:
         to = affine({var: strides[0] for var, strides in loops}, self.out.offset + at[0])
         of = affine({var: strides[1] for var, strides in loops}, self.x.offset + at[1])
-        rows = [Register(f"r{n}", self.out.dtype, self.lanes) for n in range(self.lanes)]
-        body: list[Statement] = [
-            Set(row, Load(self.x.buffer, of + n * self.column, self.lanes)) for n, row in enumerate(rows)
-        ]
-        for number, stage in enumerate(_NETWORKS[self.lanes]):
-            made = [Register(f"s{number}_{n}", self.out.dtype, self.lanes) for n in range(self.lanes)]
-            for register, (first, second, lanes) in zip(made, stage, strict=True):
-                body.append(Set(register, Shuffle(rows[first], rows[second], lanes)))
-            rows = made
-        return [*body, *(Store(self.out.buffer, to + n * self.row, row) for n, row in enumerate(rows))]
+        return transposed((self.out.buffer, to, self.row), (self.x.buffer, of, self.column), self.lanes)
+
+
+def transposed(to: tuple[Buffer, Affine, int], of: tuple[Buffer, Affine, int], lanes: int) -> list[Statement]:
+    """A square tile of `lanes` vectors, (buffer, first element, from one vector to the next), turned in registers.
+
+    lanes: as `can_transpose` allows.
+    """
+    (target, first, row), (source, start, column) = to, of
+    rows = [Register(f"r{n}", target.dtype, lanes) for n in range(lanes)]
+    body: list[Statement] = [Set(line, Load(source, start + n * column, lanes)) for n, line in enumerate(rows)]
+    for number, stage in enumerate(_NETWORKS[lanes]):
+        made = [Register(f"s{number}_{n}", target.dtype, lanes) for n in range(lanes)]
+        for register, (one, other, picked) in zip(made, stage, strict=True):
+            body.append(Set(register, Shuffle(rows[one], rows[other], picked)))
+        rows = made
+    return [*body, *(Store(target, first + n * row, line) for n, line in enumerate(rows))]
+
+
+def can_transpose(lanes: int) -> bool:
+    """Whether vectors of so many lanes can be turned."""
+    return lanes in _NETWORKS
 
 
 # Each stage: for each new row the two old ones, and where its lanes come from (from `lanes` on: the second row). The
