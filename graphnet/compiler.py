@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graphnet import config
+from graphnet.backend.ready import Wanted
 from graphnet.backend.registry import get_backend
 from graphnet.errors import ArgumentError
 from graphnet.executable import Executable, Outputs, check_inputs, check_outputs, input_name, listed
@@ -20,7 +21,7 @@ from graphnet.graph.traversal import reaching, topological
 from graphnet.lower import lower
 from graphnet.memory import plan_memory
 from graphnet.ops.sources import Assign, Input, WithUpdates
-from graphnet.program import Program
+from graphnet.program import Program, Recalled
 from graphnet.rewrite.check import check_pass
 from graphnet.rewrite.driver import Log
 from graphnet.rewrite.pipeline import apply_pipeline
@@ -64,7 +65,7 @@ def compile(
     if check is not None and check not in (0, 1, 2):
         raise ArgumentError(f"check must be 0, 1, 2 or None, got {check!r}")
 
-    def specialize(sizes: Mapping[str, int]) -> Program:
+    def compiled(sizes: Mapping[str, int]) -> Program:
         declared = graph.bind(sizes)
         log = Log()
         rewritten = apply_pipeline(
@@ -83,6 +84,17 @@ def compile(
         if level < 2:
             program.lowered.prepare()
         _tell(program)
+        return program
+
+    def specialize(sizes: Mapping[str, int]) -> Program:
+        if config.debug() or (config.check() if check is None else check):
+            return compiled(sizes)  # there is something to tell, or to check, while it is compiled
+        known = Wanted(graph, given, sizes, (rewrite, reuse, fast_math))
+        ready = chosen.recall(known)
+        if ready is not None:
+            return Recalled(ready, lambda: compiled(sizes))
+        program = compiled(sizes)
+        chosen.remember(known, program.lowered, program.ready)
         return program
 
     return Executable(given, wanted, specialize, check)

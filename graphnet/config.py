@@ -6,7 +6,7 @@ GRAPHNET_DEBUG     0 nothing; 1 a summary and arena bytes; 2 time per step; 3 th
                    4 the memory map; 5 generated code
 GRAPHNET_CHECK     0 nothing; 1 verify after each pass and plan; 2 also each step against the reference,
                    inputs unchanged, and freed bytes filled with NaN
-GRAPHNET_CACHE     a folder for compiled code that later processes take over, or "off"; where it is not set,
+GRAPHNET_CACHE     a folder for compiled programs that later processes take over, or "off"; where it is not set,
                    graphnet in XDG_CACHE_HOME or in ~/.cache
 GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not set
 GRAPHNET_NATIVE_VECTOR

@@ -10,30 +10,13 @@ from operator import setitem
 import numpy as np
 
 from graphnet.backend.base import Backend, Bound, Kernel, own_workspace, reference_kernel
+from graphnet.backend.ready import Freshness, Ready
 from graphnet.errors import PlanError
 from graphnet.graph.layout import in_order, memory_order
 from graphnet.graph.node import Node
-from graphnet.memory import ALIGNMENT, Plan, Slot
+from graphnet.memory import Plan, Slot, aligned_bytes
 from graphnet.ops.sources import Assign, Constant, Input, Storage, Stored
 from graphnet.schedule import base
-
-
-class Freshness:
-    """How often parameters had been written when values were worked out from them."""
-
-    def __init__(self, storages: Sequence[Storage]) -> None:
-        self._storages = tuple(storages)
-        self.seen: list[int] | None = None
-
-    def now(self) -> list[int]:
-        """How often each has been written by now."""
-        return [storage.writes for storage in self._storages]
-
-
-def count_writes(storages: Sequence[Storage]) -> None:
-    """Note that these may have changed."""
-    for storage in storages:
-        storage.writes += 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +63,7 @@ class Lowered:
 
     @property
     def _everything(self) -> list[Kernel]:
-        return [call for _, call in (*self.first_calls, *self.body_calls, *self._commit_runs)]
+        return [call for _, call in (*self.first_calls, *self.body_calls, *self.commit_runs)]
 
     @property
     def merged(self) -> list[tuple[int, ...]]:
@@ -98,19 +81,33 @@ class Lowered:
         return all(getattr(kernel, "is_silent", False) for kernel in self._everything)
 
     @cached_property
-    def _commit_runs(self) -> list[tuple[int, Kernel]]:
+    def commit_runs(self) -> list[tuple[int, Kernel]]:
+        """What to call to change parameters."""
         return self.backend.joined(self.commit)
+
+    def ready(self, inputs: Sequence[Node]) -> Ready:
+        """What running it takes. inputs: the nodes whose values are fed, in their order."""
+        return Ready(
+            tuple(self.arrays.get(node) for node in inputs),
+            self.first_calls,
+            self.body_calls,
+            self.commit_calls,
+            tuple(self.arrays[node] for node in self.plan.schedule.graph.outputs),
+            self.freshness,
+            self.changed,
+            self.is_silent,
+        )
 
     @cached_property
     def commit_calls(self) -> tuple[Kernel, ...]:
         """The commit as single calls: a kernel that is several is taken apart."""
-        parts: list[Sequence[Kernel]] = [getattr(kernel, "calls", (kernel,)) for _, kernel in self._commit_runs]
+        parts: list[Sequence[Kernel]] = [getattr(kernel, "calls", (kernel,)) for _, kernel in self.commit_runs]
         return tuple(call for calls in parts for call in calls)
 
 
 def lower(plan: Plan, backend: Backend) -> Lowered:
     """Allocate the arena and what lives outside it, and bind a kernel to each step."""
-    arena = _aligned_bytes(plan.peak_bytes)
+    arena = aligned_bytes(plan.peak_bytes)
     arrays: dict[Node, np.ndarray] = {}
     for node in plan.schedule.graph.nodes:
         if not isinstance(node.op, Assign):
@@ -152,12 +149,6 @@ def _scratch(node: Node, plan: Plan, arena: np.ndarray, arrays: Mapping[Node, np
         in_order(_in_arena(arena, slot, t.dtype), t.static_shape, order if t.ndim == len(order) else range(t.ndim))
         for slot, t in zip(plan.scratch[node], plan.workspaces[node], strict=True)
     )
-
-
-def _aligned_bytes(size: int) -> np.ndarray:
-    raw = np.empty(size + ALIGNMENT, np.uint8)
-    skip = -raw.ctypes.data % ALIGNMENT
-    return raw[skip : skip + size]
 
 
 def _in_arena(arena: np.ndarray, slot: Slot, dtype: np.dtype) -> np.ndarray:

@@ -187,6 +187,13 @@ def _takes_over(
 # -- placing blocks ----------------------------------------------------------------------------------------------------
 
 
+def aligned_bytes(size: int) -> np.ndarray:
+    """Memory for an arena of this size."""
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + size]
+
+
 def _aligned(nbytes: int) -> int:
     return max(ALIGNMENT, -(-nbytes // ALIGNMENT) * ALIGNMENT)
 

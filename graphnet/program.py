@@ -5,17 +5,18 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from graphnet.backend.base import Kernel
+from graphnet.backend.ready import Ready, count_writes
 from graphnet.errors import GraphnetError, PlanError
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
-from graphnet.lower import Lowered, count_writes
+from graphnet.lower import Lowered
 from graphnet.memory import Plan
 from graphnet.ops.evaluate import apply_op
 from graphnet.rewrite.driver import Log
@@ -51,32 +52,37 @@ class Program:
     def _kernels(self) -> tuple[Kernel, ...]:
         return (*self.lowered.first, *self.lowered.body, *self.lowered.commit)
 
+    @cached_property
+    def ready(self) -> Ready:
+        """What running it takes."""
+        return self.lowered.ready(self.inputs)
+
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One step: feeds in, new arrays out, parameters changed at the very end. On an error nothing is changed."""
-        if self.lowered.is_silent:
+        if self.ready.is_silent:
             return self._run(feeds)
         with np.errstate(all="ignore"):
             return self._run(feeds)
 
     def _run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
-        lowered = self.lowered
+        ready = self.ready
         self._feed(feeds)
         kernel: Kernel | None = None
         try:
-            if lowered.first_calls and (writes := lowered.freshness.now()) != lowered.freshness.seen:
-                lowered.freshness.seen = None
-                for _, kernel in lowered.first_calls:
+            if ready.first and (writes := ready.freshness.now()) != ready.freshness.seen:
+                ready.freshness.seen = None
+                for _, kernel in ready.first:
                     kernel()
-                lowered.freshness.seen = writes
-            for _, kernel in lowered.body_calls:
+                ready.freshness.seen = writes
+            for _, kernel in ready.body:
                 kernel()
             results = self._results()
-            if lowered.commit_calls:
+            if ready.commit:
                 # Twice, since an interrupt may come in between: whoever prepares values meanwhile finds them old.
-                count_writes(lowered.changed)
+                count_writes(ready.changed)
                 # One C call from first to last: an interrupt waits until every parameter is changed.
-                _NOTHING.extend(map(operator.call, lowered.commit_calls))
-                count_writes(lowered.changed)
+                _NOTHING.extend(map(operator.call, ready.commit))
+                count_writes(ready.changed)
         except GraphnetError as error:
             raise self._located(error, kernel) from None
         return results
@@ -132,27 +138,17 @@ class Program:
         """The array of each parameter that the step changes, and a copy of it."""
         return [(storage.array, storage.array.copy()) for storage in self.lowered.changed]
 
-    @cached_property
-    def _taken(self) -> tuple[np.ndarray | None, ...]:
-        """Where each feed goes; None for one that nothing depends on."""
-        return tuple(self.lowered.arrays.get(node) for node in self.inputs)
-
-    @cached_property
-    def _given(self) -> tuple[np.ndarray, ...]:
-        """Where the outputs lie."""
-        return tuple(self.lowered.arrays[node] for node in self.graph.outputs)
-
     def _feed(self, feeds: Sequence[np.ndarray]) -> None:
-        for target, array in zip(self._taken, feeds, strict=True):
+        for target, array in zip(self.ready.taken, feeds, strict=True):
             if target is not None:
                 target[...] = array
 
     def _results(self) -> list[np.ndarray]:
-        return [array.copy() for array in self._given]
+        return [array.copy() for array in self.ready.given]
 
     def _located(self, error: GraphnetError, kernel: Kernel | None) -> GraphnetError:
         """The same error, saying which step of the model raised it."""
-        calls = (*enumerate(self._kernels), *self.lowered.first_calls, *self.lowered.body_calls)
+        calls = (*enumerate(self._kernels), *self.ready.first, *self.ready.body)
         places = {id(own): place for place, own in calls}
         if id(kernel) not in places:
             return error
@@ -177,6 +173,43 @@ class Program:
         for slot in (*dying, *self.plan.scratch.get(node, ())):
             if slot.node is node or slot.node not in written:
                 self.lowered.arena[slot.offset : slot.end] = 0xFF
+
+
+class Recalled(Program):
+    """A program as an earlier process compiled it, which runs at once. The rest of its story is worked out when asked.
+
+    compiled: compiles it here.
+    """
+
+    def __init__(self, ready: Ready, compiled: Callable[[], Program]) -> None:
+        self.__dict__.update(ready=ready, _compiled=compiled)
+
+    @cached_property
+    def _here(self) -> Program:
+        made: Program = self.__dict__["_compiled"]()
+        return made
+
+    @property
+    def declared(self) -> Graph:
+        return self._here.declared
+
+    @property
+    def lowered(self) -> Lowered:
+        return self._here.lowered
+
+    @property
+    def log(self) -> Log:
+        return self._here.log
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return self._here.inputs
+
+    def run_checked(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return self._here.run_checked(feeds)
+
+    def profile(self, feeds: Sequence[np.ndarray], repeats: int) -> list[float]:
+        return self._here.profile(feeds, repeats)
 
 
 def _put_back(saved: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:

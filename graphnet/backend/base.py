@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import call
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from graphnet.backend.ready import Ready, Wanted
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -17,6 +18,9 @@ from graphnet.ops.fused import bound
 from graphnet.ops.unrolled import Unrolled
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.schedule import Schedule
+
+if TYPE_CHECKING:
+    from graphnet.lower import Lowered
 
 Kernel: TypeAlias = "Callable[[], object]"
 
@@ -68,6 +72,12 @@ class Backend(Protocol):
 
     def joined(self, kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
         """What to call to run `kernels` in their order, and which of them each call begins with."""
+
+    def recall(self, wanted: Wanted) -> Ready | None:
+        """What an earlier process compiled for the same; None where nothing is known of it."""
+
+    def remember(self, wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
+        """Keep what was compiled for later processes, where that can be."""
 
 
 _NOTHING: deque[object] = deque(maxlen=0)  # takes in any number of results, and keeps none

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from graphnet.backend.base import Bound, own_workspace
 from graphnet.backend.base import Kernel as BoundKernel
+from graphnet.backend.ready import Ready, Wanted
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -33,6 +34,9 @@ from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.rewrite.fusion import fuse
 from graphnet.schedule import Schedule
+
+if TYPE_CHECKING:
+    from graphnet.lower import Lowered
 
 Kernel: TypeAlias = Callable[..., None]
 
@@ -327,3 +331,9 @@ class NaiveBackend:
     def joined(self, kernels: Sequence[BoundKernel]) -> list[tuple[int, BoundKernel]]:
         """Each by itself."""
         return list(enumerate(kernels))
+
+    def recall(self, wanted: Wanted) -> None:
+        """Nothing is compiled, so nothing is kept."""
+
+    def remember(self, wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
+        """Nothing is compiled, so nothing is kept."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graphnet.backend.base import Bound, Kernel, own_workspace
+from graphnet.backend.ready import Ready, Wanted
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
@@ -14,6 +16,9 @@ from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.rewrite.fusion import fuse
 from graphnet.schedule import Schedule
+
+if TYPE_CHECKING:
+    from graphnet.lower import Lowered
 
 
 class NumpyBackend:
@@ -45,3 +50,9 @@ class NumpyBackend:
     def joined(self, kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
         """Each by itself."""
         return list(enumerate(kernels))
+
+    def recall(self, wanted: Wanted) -> None:
+        """Nothing is compiled, so nothing is kept."""
+
+    def remember(self, wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
+        """Nothing is compiled, so nothing is kept."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import graphnet as gn
-from graphnet.backend.native.backend import Checked, Native, NativeBackend
+from graphnet.backend.native.backend import NativeBackend
+from graphnet.backend.native.steps import Checked, Native
 from graphnet.graph.node import Node
 from graphnet.ops.evaluate import evaluate
 from graphnet.program import Program

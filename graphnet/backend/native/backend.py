@@ -4,132 +4,35 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import reduce
 from itertools import groupby
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphnet.backend.base import Bound, Calls, Kernel, own_workspace
+from graphnet.backend.base import Bound, Kernel, own_workspace
 from graphnet.backend.native.finishing import REACH, finished, held, reads
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
-from graphnet.backend.native.job import Job
-from graphnet.backend.native.library import Code, compiled
-from graphnet.backend.native.loops import show
 from graphnet.backend.native.makers import Located, Maker, named
 from graphnet.backend.native.merging import Pass, grouped, in_one_pass
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
 from graphnet.backend.native.prove import prove
+from graphnet.backend.native.recall import recall, remember
 from graphnet.backend.native.rules import DIRECT
-from graphnet.backend.native.spans import Access, Span, meet, meetings, readers, share, span
+from graphnet.backend.native.spans import Access, readers
+from graphnet.backend.native.steps import Module, Native, checks_first, kernel_of
 from graphnet.backend.native.waiting import can_wait
+from graphnet.backend.ready import Ready, Wanted
 from graphnet.errors import MissingExtraError
 from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node
 from graphnet.graph.types import TensorType
 from graphnet.rewrite.driver import Log, Rule
 from graphnet.schedule import Schedule
-
-
-class Module:
-    """Kernels that are compiled together, once the first of them is asked for."""
-
-    def __init__(self, steps: Iterable[Located]) -> None:
-        self.loops = [loops for step in steps for loops in step.loops]
-
-    @cached_property
-    def codes(self) -> dict[str, Code]:
-        """The machine's code of each, by its name."""
-        return dict(zip([loops.name for loops in self.loops], compiled(self.loops), strict=True))
-
-
-class Native:
-    """Native steps, one after the other, as one call. Kept with it: the code, the memory, and the table of the call."""
-
-    is_silent = True
-
-    def __init__(self, steps: Sequence[Located], module: Module, threads: int) -> None:
-        self.steps, self.module, self.threads = tuple(steps), module, threads
-        self._addresses: list[np.ndarray] = []
-
-    @property
-    def merged(self) -> list[tuple[int, ...]]:
-        """The numbers of the steps of each pass that is several."""
-        return [step.numbers for step in self.steps if len(step.numbers) > 1]
-
-    @cached_property
-    def job(self) -> Job:
-        """The kernels as one call."""
-        return Job(self._records(), self.threads)
-
-    @property
-    def calls(self) -> tuple[Kernel, ...]:
-        """The one call that it is, where it must not be interrupted."""
-        return (self.job.call,)
-
-    def writes_into(self, spans: Sequence[Span]) -> bool:
-        """Whether a step of it writes to any of these bytes."""
-        return any(meet(one, other) for step in self.steps for one in step.access.writes for other in spans)
-
-    def _records(self) -> Iterator[tuple[int, int, int, int]]:
-        """(function, address of the addresses, chunks, whether all threads meet before it) for each kernel."""
-        everything = [
-            (loops, {block.buffer: block.address for block in step.blocks})
-            for step in self.steps
-            for loops in step.loops
-        ]
-        waits = meetings(share(loops, address) for loops, address in everything)
-        for (loops, address), waited in zip(everything, waits, strict=True):
-            given = np.array([address[buffer] for buffer in loops.buffers], np.uint64)
-            self._addresses.append(given)
-            yield self.module.codes[loops.name].address, given.ctypes.data, loops.chunk.extent, int(waited)
-
-    def __call__(self) -> None:
-        self.job()
-
-    def __str__(self) -> str:
-        return "\n".join(show(loops) for step in self.steps for loops in step.loops)
-
-
-class Checked(Calls):
-    """A native step whose operands are looked at first, by Python, which can say what is wrong with them."""
-
-    def __init__(self, check: Kernel, looked_at: Sequence[np.ndarray], native: Native) -> None:
-        self.parts: tuple[Kernel, Native] = (check, native)
-        self.reads = tuple(map(span, looked_at))
-
-    @property
-    def calls(self) -> Sequence[Kernel]:
-        """The check, and the native step."""
-        check, native = self.parts
-        return (check, *native.calls)
-
-
-def _kernel(step: Bound, native: Native) -> Kernel:
-    if not step.op.can_fail:
-        return native
-    looked_at = [step.inputs[place] for place in step.op.checks]
-    return Checked(partial(step.op.checked, *step.inputs), looked_at or step.inputs, native)
-
-
-def _checks_first(kernels: Sequence[Kernel]) -> list[tuple[int, Kernel]]:
-    """Each kernel with its place, checks by themselves and as early as what they look at is there: then native steps
-    come in longer runs, and little has been done in vain where a check fails."""
-    found: list[tuple[int, Kernel]] = []
-    for place, kernel in enumerate(kernels):
-        if not isinstance(kernel, Checked):
-            found.append((place, kernel))
-            continue
-        check, native = kernel.parts
-        at = len(found)
-        while at and isinstance(before := found[at - 1][1], Native) and not before.writes_into(kernel.reads):
-            at -= 1
-        found.insert(at, (place, check))
-        found.append((place, native))
-    return found
 
 
 def why_not() -> str | None:
@@ -143,6 +46,10 @@ def why_not() -> str | None:
     except (AttributeError, OSError, RuntimeError) as error:  # another version of llvmlite, or one that does not fit
         return f"LLVM cannot run: {error}"
     return None
+
+
+if TYPE_CHECKING:
+    from graphnet.lower import Lowered
 
 
 class NativeBackend:
@@ -182,7 +89,7 @@ class NativeBackend:
         ]
         module = Module(found for found in located if found is not None)
         return [
-            None if found is None else _kernel(step, Native([found], module, self.threads))
+            None if found is None else kernel_of(step, Native([found], module, self.threads))
             for step, found in zip(steps, located, strict=True)
         ]
 
@@ -191,7 +98,7 @@ class NativeBackend:
 
         Steps may change places within the call, where neither sees a difference.
         """
-        apart = _checks_first(kernels)
+        apart = checks_first(kernels)
         runs = [(is_native, list(group)) for is_native, group in groupby(apart, key=lambda i: isinstance(i[1], Native))]
         merged = {place: _merged(list(map(itemgetter(1), run))) for place, (native, run) in enumerate(runs) if native}
         module = Module(step for steps in merged.values() for step in steps)
@@ -199,6 +106,14 @@ class NativeBackend:
         for place, (_, run) in enumerate(runs):
             found += [(run[0][0], Native(merged[place], module, self.threads))] if place in merged else run
         return found
+
+    def recall(self, wanted: Wanted) -> Ready | None:
+        """From the store of compiled code."""
+        return recall(wanted, self.threads)
+
+    def remember(self, wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
+        """In the store of compiled code."""
+        remember(wanted, lowered, ready)
 
 
 def _merged(natives: Sequence[Native]) -> list[Located]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
+from graphnet.backend.native.library import Code
 from graphnet.backend.native.pool import library, pool
 from graphnet.backend.native.runtime import MOST_UNITS
 
@@ -19,6 +22,16 @@ _LONGEST = 50_000_000  # nanoseconds until Python may look at signals
 _HEADER = 8  # words
 
 Record = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Called:
+    """A kernel on its memory: (address, bytes) of each buffer; whether all threads meet before it."""
+
+    code: Code
+    memory: tuple[tuple[int, int], ...]
+    chunks: int
+    waits: bool
 
 
 @cache
@@ -33,6 +46,8 @@ class Job:
     it are done) for each. Of kernels that need not wait for one another, chunk number n of each follows on chunk n of
     the one before, where the two have as many chunks.
     """
+
+    _kept: Any = None
 
     def __init__(self, records: Iterable[Record], threads: int) -> None:
         listed = list(records)
@@ -50,6 +65,16 @@ class Job:
         )
         self.call = partial(_function("gn_launch"), whole)
         """Run it from first to last, without a bytecode of Python in between."""
+
+    @classmethod
+    def of(cls, kernels: Sequence[Called], threads: int) -> Job:
+        """These kernels as a job, which keeps their code."""
+        addresses = np.array([address for kernel in kernels for address, _ in kernel.memory], np.uint64)
+        ends = accumulate([8 * len(kernel.memory) for kernel in kernels], initial=addresses.ctypes.data)
+        records = [(k.code.address, at, k.chunks, int(k.waits)) for k, at in zip(kernels, ends, strict=False)]
+        job = cls(records, threads)
+        job._kept = (addresses, [kernel.code for kernel in kernels])
+        return job
 
     def __call__(self) -> None:
         """Run it. Python handles signals every 50 ms or so: an exception that one raises leaves the work half done."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -16,16 +16,21 @@ from graphnet.backend.native import engine
 from graphnet.backend.native.canonical import canonical
 from graphnet.backend.native.emit import emit
 from graphnet.backend.native.loops import Kernel
-from graphnet.backend.native.objects import object_code
+from graphnet.backend.native.objects import object_code, object_key, stored
 
 MODULE = 64  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
 
 
 @dataclass(frozen=True)
 class Code:
-    """A kernel's function, as an address; the code lives as long as this object."""
+    """A kernel's function, as an address; the code lives as long as this object.
+
+    symbol: its name. source: the key under which the store has the code of its module.
+    """
 
     address: int
+    symbol: str
+    source: str
     keep: Any = field(repr=False)
 
 
@@ -75,5 +80,31 @@ def _compiled(kernels: Sequence[Kernel]) -> dict[str, Code]:
     text = emit(kernels)
     if config.debug() >= 5:
         print(text, file=sys.stderr)
-    code = engine.load(object_code(text), [kernel.name for kernel in kernels])
-    return {kernel.name: Code(code.addresses[kernel.name], code) for kernel in kernels}
+    return _linked(object_code(text), object_key(text), [kernel.name for kernel in kernels])
+
+
+def recalled(sources: Mapping[str, str]) -> dict[str, Code] | None:
+    """The code of kernels that were compiled before, by their symbols; None where the store has not kept all of it.
+
+    sources: for each symbol the key of its module.
+    """
+    with _lock:
+        found = {name: code for name in sources if (code := _loaded.get(name)) is not None}
+        modules: dict[str, list[str]] = {}
+        for name, key in sources.items():
+            if name not in found:
+                modules.setdefault(key, []).append(name)
+        for key, names in modules.items():
+            module = stored(key)
+            if module is None:
+                return None
+            found |= _linked(module, key, names)
+        if modules:
+            engine.rest()
+        _loaded.update(found)
+    return found
+
+
+def _linked(code: bytes, key: str, names: list[str]) -> dict[str, Code]:
+    loaded = engine.load(code, names)
+    return {name: Code(loaded.addresses[name], name, key, loaded) for name in names}

@@ -15,15 +15,25 @@ _FORMAT = "graphnet 1"  # goes up where the same text becomes other code by our 
 
 def object_code(text: str) -> bytes:
     """The machine's code for a module."""
-    folder = config.cache()
-    if folder is None:
-        return engine.compile_object(text)
-    store, key = _store(folder, config.cache_bytes()), _key(text)
-    code = store.get(key)
+    store, key = kept(), object_key(text)
+    code = None if store is None else store.get(key)
     if code is None:
         code = engine.compile_object(text)
-        store.put(key, code)
+        if store is not None:
+            store.put(key, code)
     return code
+
+
+def stored(key: str) -> bytes | None:
+    """What is stored under `key`; None where nothing is."""
+    store = kept()
+    return None if store is None else store.get(key)
+
+
+def kept() -> Store | None:
+    """The store of this process; None where nothing is to be kept."""
+    folder = config.cache()
+    return None if folder is None else _store(folder, config.cache_bytes())
 
 
 @cache
@@ -32,6 +42,11 @@ def _store(folder: str, limit: int) -> Store:
     return Store(Path(folder) / "objects", limit)
 
 
-def _key(text: str) -> str:
+def object_key(text: str) -> str:
     """A digest of everything that decides the code."""
-    return hashlib.sha256("\0".join((_FORMAT, *engine.identity(), text)).encode()).hexdigest()
+    return key_of(_FORMAT, text)
+
+
+def key_of(form: str, text: str) -> str:
+    """The key of what this machine and this LLVM make of `text`. form: what that is."""
+    return hashlib.sha256("\0".join((form, *engine.identity(), text)).encode()).hexdigest()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import graphnet as gn
-from graphnet.backend.native.backend import Native
 from graphnet.backend.native.loops import Affine, Buffer, Const, Kernel, Load, Pick, Position, Store, Var, affine, show
 from graphnet.backend.native.prove import prove
+from graphnet.backend.native.steps import Native
 from graphnet.errors import DataError, PlanError
 from graphnet.graph.node import Op
 from graphnet.graph.types import TensorType

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import graphnet as gn
 from graphnet import nn, optim
 from graphnet.backend.base import Bound
-from graphnet.backend.native.backend import Native, NativeBackend
+from graphnet.backend.native.backend import NativeBackend
 from graphnet.backend.native.loops import Store, accesses
 from graphnet.backend.native.spans import Share, Touch, meetings
+from graphnet.backend.native.steps import Native
 from graphnet.ops import activations, elementwise, unary
 from graphnet.ops.slicing import Pad
 
@@ -225,7 +226,7 @@ def test_an_optimizer_goes_over_a_parameter_once(make, stored, size):
     w = gn.parameter(np.ones(size, "f"), "w")
     x = gn.input("x", size)
     step = gn.compile([x], None, make([w]).updates(gn.sum(w * x)), backend="native")
-    commit = [kernel for _, kernel in step.program.lowered._commit_runs]
+    commit = [kernel for _, kernel in step.program.lowered.commit_runs]
     (native,) = commit
     over = [
         count for item, count in zip(native.steps, stores(native), strict=True) if _elements(item) >= w.type.static_size
