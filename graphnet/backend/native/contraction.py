@@ -256,7 +256,7 @@ def _tile(place: _Place) -> list[Statement]:
     for i, row in enumerate(sums):
         element = Register(f"a{i}", dtype, lanes)
         step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
-        step += [Set(s, Apply("fma", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
+        step += [Set(s, Apply("muladd", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
     body += nested([depth[name] for name in c.depth], step)
     for i, row in enumerate(sums):
         for j, s in enumerate(row):

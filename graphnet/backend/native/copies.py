@@ -84,9 +84,7 @@ class Move:
     def _nest(self, around: Loops, axes: Sequence[tuple[int, tuple[int, ...]]]) -> list[Statement]:
         *outer, (count, (to, of)) = axes or [(1, (0, 0))]
         loops = [(Var(f"c{n}", size), strides) for n, (size, strides) in enumerate(outer)]
-        lanes = target().lanes(ELEMENTS[self.out.dtype])
-        if to != 1 or of not in (0, 1) or count < lanes:
-            lanes = 1
+        lanes = target().within(ELEMENTS[self.out.dtype], count) if to == 1 and of in (0, 1) else 1
         inside, step, left = [*around, *loops], Var("v", count // lanes), count % lanes
         here, several = (0, 0), (to * lanes, of * lanes)
         body: list[Statement] = [For(step, (self._element([*inside, (step, several)], lanes, here, of == 0),))]

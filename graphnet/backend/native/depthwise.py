@@ -134,7 +134,7 @@ def _region(
     total: Value = Const(0.0, out.dtype, lanes)
     for tap in region.taps:
         seen = Load(x.buffer, _index(region.seen(x, tap), loops, channels, vector), lanes, channels.active)
-        total = Apply("fma", (seen, weights[tap[0].number][tap[1].number], total))
+        total = Apply("muladd", (seen, weights[tap[0].number][tap[1].number], total))
     store = Store(out.buffer, _index(own, loops, channels, vector), total, channels.active)
     return For(h, (For(w, (store,)),))
 
@@ -229,7 +229,7 @@ def _line(
     row = {tap: Register(f"s{tap[0].number}_{tap[1].number}", dy.dtype, lanes) for tap in taps}
     start = [Set(s, Const(0.0, dy.dtype, lanes)) for s in row.values()]
     step: list[Statement] = [Set(given, load(region.own(dy)))]
-    step += [Set(s, Apply("fma", (given, load(region.seen(x, tap)), s))) for tap, s in row.items()]
+    step += [Set(s, Apply("muladd", (given, load(region.seen(x, tap)), s))) for tap, s in row.items()]
     added = []
     for tap, s in row.items():
         total = totals[tap[0].number, tap[1].number]

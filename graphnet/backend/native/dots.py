@@ -57,7 +57,7 @@ class _Tile:
         for i, row in enumerate(sums):
             a = Register(f"a{i}", dtype, lanes)
             step.append(Set(a, Load(self.left.buffer, self._row(0, i, depth, start), lanes, active)))
-            step += [Set(s, Apply("fma", (a, b, s))) for s, b in zip(row, columns, strict=True)]
+            step += [Set(s, Apply("muladd", (a, b, s))) for s, b in zip(row, columns, strict=True)]
         body.append(For(var, tuple(step)))
         for i, row in enumerate(sums):
             for j, s in enumerate(row):

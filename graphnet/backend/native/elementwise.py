@@ -92,7 +92,7 @@ def pointwise_statements(
 def vector_lanes(inner: int, strides: Sequence[int], sizes: Sequence[int], outs: int) -> int:
     """Elements at once along an innermost axis of `inner`, whose strides are in elements of `sizes` bytes; 1 where an
     array cannot be read or, being one of the first `outs`, written by vectors."""
-    lanes = target().lanes(max(sizes))
+    lanes = target().lanes(max(sizes), inner)
     fits = 2 * inner > lanes and all(stride in (0, 1) for stride in strides) and 0 not in strides[:outs]
     return lanes if fits else 1
 

@@ -52,7 +52,7 @@ _COMPARED = {  # floats, signed integers, unsigned ones
     "eq": ("oeq", "eq", "eq"), "ne": ("une", "ne", "ne"), "lt": ("olt", "slt", "ult"), "le": ("ole", "sle", "ule"),
 }  # fmt: skip
 _INTRINSICS = {
-    "fma": "fma", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
+    "fma": "fma", "muladd": "fmuladd", "sqrt": "sqrt", "abs": "fabs", "floor": "floor", "ceil": "ceil", "rint": "rint",
     "max": "maximum", "min": "minimum", "copysign": "copysign", "fence": "arithmetic.fence", "pow": "pow",
 }  # fmt: skip
 _CHOOSING = ("select", "max", "min")

@@ -36,6 +36,15 @@ class Loaded:
     keep: Any = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Processor:
+    """What code is made for: a triple (processor, vendor, system), a name and features, all as LLVM writes them."""
+
+    triple: str
+    name: str
+    features: str
+
+
 @cache
 def _binding() -> Any:
     llvm = extra("llvmlite.binding")
@@ -45,25 +54,31 @@ def _binding() -> Any:
     return llvm
 
 
-def host() -> tuple[str, str]:
-    """The name of this processor, and its features as LLVM writes them."""
+@cache
+def host() -> Processor:
+    """The processor that this runs on."""
     llvm = _binding()
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
 
 
 @cache
 def identity() -> tuple[str, ...]:
     """All that decides, beside a module's text, what code it becomes."""
-    llvm = _binding()
-    version = ".".join(map(str, llvm.llvm_version_info))
-    return (extra("llvmlite").__version__, version, llvm.get_process_triple(), *host(), *map(str, _OPTIONS.values()))
+    version, processor = ".".join(map(str, _binding().llvm_version_info)), host()
+    options = map(str, _OPTIONS.values())
+    return (extra("llvmlite").__version__, version, processor.triple, processor.name, processor.features, *options)
 
 
-def _machine() -> Any:
+def _machine(processor: Processor | None = None) -> Any:
+    """LLVM's code generator, for this processor or another."""
     llvm = _binding()
-    cpu, features = host()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=cpu, features=features, **_OPTIONS)
+    if processor is None:
+        processor = host()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple(processor.triple)
+    return target.create_target_machine(cpu=processor.name, features=processor.features, **_OPTIONS)
 
 
 def rest() -> None:
@@ -82,10 +97,13 @@ def compile_object(text: str) -> bytes:
     return code
 
 
-def assembly(text: str) -> str:
-    """The machine's assembly of a module, to read."""
+def assembly(text: str, processor: Processor | None = None) -> str:
+    """The assembly of a module, to read, for this processor or another.
+
+    Raises `RuntimeError` where this LLVM cannot make code for that.
+    """
     llvm = _binding()
-    machine = _machine()
+    machine = _machine(processor)
     module = llvm.parse_assembly(text)
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     listing: str = machine.emit_assembly(module)

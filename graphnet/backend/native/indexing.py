@@ -196,9 +196,7 @@ def _zeros(view: View, around: Loops) -> list[Statement]:
     """Zeros all over a view."""
     axes = merged_axes([view])
     *outer, (count, (step,)) = axes or [(1, (0,))]
-    lanes = target().lanes(ELEMENTS[view.dtype])
-    if step != 1 or count < lanes:
-        lanes = 1
+    lanes = target().within(ELEMENTS[view.dtype], count) if step == 1 else 1
     loops = [(Var(f"z{n}", size), strides) for n, (size, strides) in enumerate(outer)]
     v = Var("v", count // lanes)
     base = {var: strides[0] for var, strides in [*around, *loops]}

@@ -101,13 +101,17 @@ def _far(rows: int, stride: int, size: int) -> bool:
 
 @dataclass(frozen=True)
 class _Product:
-    """out = left @ right along the last two axes, for each index of those in front; vectors have `lanes` columns."""
+    """out = left @ right along the last two axes, for each index of those in front; vectors have `lanes` columns.
+
+    panel: vectors of a panel, where another product has packed the right operand already.
+    """
 
     left: View
     right: View
     out: View
     lanes: int
     finishing: Finishing | None = None
+    panel: int | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -117,7 +121,7 @@ class _Product:
     @property
     def vectors(self) -> int:
         """Of a panel."""
-        return best_vectors(self.sizes[0], self.sizes[1], self.lanes)
+        return self.panel or best_vectors(self.sizes[0], self.sizes[1], self.lanes)
 
     @property
     def width(self) -> int:
@@ -160,7 +164,8 @@ class _Product:
         for first, size, times in self._blocks():
             cut = partial(_cut, axis=0, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
-            part = _Product(cut(self.left), _again(self.right, times), cut(self.out), self.lanes, finishing)
+            rows = (cut(self.left), _again(self.right, times), cut(self.out))
+            part = _Product(*rows, self.lanes, finishing, self.vectors)
             kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
         return kernels
 

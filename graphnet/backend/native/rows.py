@@ -249,11 +249,12 @@ def row_kernels(
     inside = set(reduced)
     kept = merged_axes(views, [axis for axis in range(len(views[0].shape)) if axis not in inside])
     inner = tuple(merged_axes(views, inside)) or ((1, (0,) * len(views)),)
-    lanes = target().lanes(max(ELEMENTS[view.dtype] for view in views))
+    lanes = target().lanes(max(ELEMENTS[view.dtype] for view in views), kept[-1][0] if kept else None)
     size, strides = inner[-1]
     if strides[0] == 1 and _are_vectors(strides) and not in_turn:
         # What a row has one of, such as a label, takes no lanes.
-        along = target().lanes(max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride))
+        widest = max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride)
+        along = target().lanes(widest, size)
         if 2 * size > along > 1:
             return _kernels(name, views, kept, inner, [_Lanes(along, 1, 1)], make)
     if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]) and lanes > 1:

@@ -10,13 +10,15 @@ from functools import cache
 from graphnet import config
 from graphnet.backend.native import engine
 
+_LEAST = 16  # bytes: vectors of fewer are no cheaper
+
 
 @dataclass(frozen=True)
 class Target:
     """A machine as loops see it.
 
-    vector: bytes of one. registers: that hold vectors. multiply_adds, loads: of whole vectors, that begin in a cycle.
-    latency: cycles until the result of a multiply-add can be added to.
+    vector: bytes of one. registers: as many as a tile may take. multiply_adds, loads: of vectors, that begin in a
+    cycle. latency: cycles until the result of a multiply-add can be added to.
     """
 
     vector: int
@@ -25,12 +27,27 @@ class Target:
     loads: int = 2
     latency: int = 4
 
-    def lanes(self, size: int) -> int:
-        """How many elements of `size` bytes a vector has."""
-        return self.vector // size
+    def lanes(self, size: int, neighbours: int | None = None) -> int:
+        """How many elements of `size` bytes a vector has, and one that is as narrow as it can be for `neighbours`.
+
+        That is one half of which would be idle otherwise, down to 16 bytes.
+        """
+        vector = self.vector
+        while neighbours is not None and vector > _LEAST and 2 * neighbours * size <= vector:
+            vector //= 2
+        return vector // size
+
+    def within(self, size: int, neighbours: int) -> int:
+        """How many elements of `size` bytes a vector has that is no longer than so many neighbours."""
+        lanes = self.lanes(size)
+        while lanes > neighbours:
+            lanes //= 2
+        return lanes
 
 
-SSE, AVX, AVX512, NEON = Target(16, 16), Target(32, 16), Target(64, 32), Target(16, 32)
+SSE = Target(16, 15)  # of 16: a product has to be somewhere before it is added
+AVX, AVX512 = Target(32, 16), Target(64, 32)
+NEON = Target(16, 28)  # of 32: LLVM loads elements early on some of these processors, and would run out of registers
 _BY_VECTOR = {one.vector: one for one in (SSE, AVX, AVX512)}
 
 
@@ -65,4 +82,4 @@ def of_features(machine: str, features: Collection[str]) -> Target:
 
 @cache
 def _host(machine: str) -> Target:
-    return of_features(machine, engine.host()[1].split(","))
+    return of_features(machine, engine.host().features.split(","))

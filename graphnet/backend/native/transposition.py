@@ -35,10 +35,13 @@ _ABREAST = 2  # tiles along the result's fastest axis before the next along the 
 def transposition(name: str, out: View, x: View) -> list[Kernel] | None:
     """Kernels for out <- x, views of one shape; None where they have no two fastest axes that are long enough."""
     axes = merged_axes([out, x])
-    lanes = min(target().lanes(ELEMENTS[out.dtype]), max(_NETWORKS))  # a network of 16 rows would have 64 shuffles
-    across = [axis for axis in axes if axis[1][0] == 1 and axis[0] >= lanes]
-    down = [axis for axis in axes if axis[1][1] == 1 and axis[0] >= lanes]
-    if not can_transpose(lanes) or not across or not down or across[0] is down[0] or not across[0][1][1]:
+    across = [axis for axis in axes if axis[1][0] == 1]
+    down = [axis for axis in axes if axis[1][1] == 1]
+    if not across or not down or across[0] is down[0] or not across[0][1][1]:
+        return None
+    within = target().within(ELEMENTS[out.dtype], min(across[0][0], down[0][0]))
+    lanes = min(within, max(_NETWORKS))  # a network of 16 rows would have 64 shuffles
+    if not can_transpose(lanes):
         return None
     a, b = across[0], down[0]
     tiles = _Tiles(out, x, a[0], b[0], b[1][0], a[1][1], lanes)

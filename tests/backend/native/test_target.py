@@ -27,7 +27,7 @@ def test_the_widest_vectors_that_a_processor_has(machine: str, features: list[st
 
 def test_registers_and_lanes() -> None:
     found = [(one.vector, one.registers, one.lanes(4), one.lanes(8)) for one in (SSE, AVX, AVX512, NEON)]
-    assert found == [(16, 16, 4, 2), (32, 16, 8, 4), (64, 32, 16, 8), (16, 32, 4, 2)]
+    assert found == [(16, 15, 4, 2), (32, 16, 8, 4), (64, 32, 16, 8), (16, 28, 4, 2)]
 
 
 def test_another_width_by_wish(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +36,20 @@ def test_another_width_by_wish(monkeypatch: pytest.MonkeyPatch) -> None:
         assert target().vector == width
     assert (of_width("aarch64", 16), of_width("aarch64", 32)) == (NEON, AVX)
     assert of_width("x86_64", 16) == SSE
+
+
+@pytest.mark.parametrize(
+    ("one", "size", "neighbours", "lanes", "within"),
+    [
+        (AVX512, 4, 100, 16, 16),
+        (AVX512, 4, 9, 16, 8),  # a vector of 16 of which 9 count is better than two of 8
+        (AVX512, 4, 8, 8, 8),
+        (AVX512, 4, 3, 4, 2),
+        (AVX512, 8, 1, 2, 1),
+        (AVX, 4, 5, 8, 4),
+        (AVX, 8, 2, 2, 2),
+        (NEON, 4, 1, 4, 1),
+    ],
+)
+def test_few_neighbours_take_a_narrow_vector(one: Target, size: int, neighbours: int, lanes: int, within: int) -> None:
+    assert (one.lanes(size, neighbours), one.within(size, neighbours)) == (lanes, within)
