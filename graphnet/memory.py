@@ -9,7 +9,7 @@ are never in the arena.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,8 +22,11 @@ from graphnet.schedule import Schedule, base, is_step
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 _GOOD_ENOUGH = 1.03  # times the largest sum of live bytes: what the search stops at
-_MOST_TRIES = 48
-_MOST_PAIRS = 50_000_000  # of blocks that are looked at in these tries, which is some seconds
+_STANDS_OUT = 1.01  # times the same: a block that ends beyond it should have been placed earlier
+_LINES = 3  # orders that are changed in turn
+_SQUEAKS = 6  # changes of the first kind to each, before those of the second
+_MOST_TRIES = 100
+_MOST_PAIRS = 120_000_000  # of blocks that are looked at in these tries, which is a second
 _SEARCH_LIMIT = 4_000  # blocks; beyond it the quadratic placement would cost more time than it saves bytes
 
 
@@ -212,7 +215,7 @@ def _place(blocks: list[_Block], steps: int) -> int:
     bound = _largest_live(blocks, steps)
     if size > bound * 1.01 and len(blocks) <= _SEARCH_LIMIT:
         offsets = [block.offset for block in blocks]
-        other = _place_by_search(blocks, round(bound * _GOOD_ENOUGH))
+        other = _place_by_search(blocks, bound)
         if other < size:
             return other
         for block, offset in zip(blocks, offsets, strict=True):
@@ -279,50 +282,97 @@ def _release(holes: list[tuple[int, int]], offset: int, size: int) -> None:
     holes.insert(place, (offset, size))
 
 
-def _place_by_search(blocks: Sequence[_Block], wanted: int) -> int:
-    """The smallest arena of several orders of placement; the first that takes no more than `wanted` ends the search.
+class _Placed:
+    """Blocks as arrays, to be placed in one order after the other."""
 
-    By size and by size times life: Pisarchyk and Lee, 2020, "Efficient Memory Management for Deep Neural Net
-    Inference". Then those that live to the latest step first, again and again with the block that stands out highest
-    moved to the front: the idea of "squeaky wheel" optimization (Joslin and Clements, 1999).
+    def __init__(self, blocks: Sequence[_Block], bound: int) -> None:
+        self.size = np.array([_aligned(block.nbytes) for block in blocks], np.int64)
+        self.first = np.array([block.first for block in blocks], np.int64)
+        self.last = np.array([block.last for block in blocks], np.int64)
+        self.high = round(bound * _STANDS_OUT)
+        self.most = sys.maxsize  # bytes of the smallest arena so far
+        self.offsets = np.zeros(len(blocks), np.int64)  # in that one
+
+    def orders(self) -> Iterator[np.ndarray]:
+        """Orders in which placing each block as low as can be often leaves few holes.
+
+        By size and by size times life: Pisarchyk and Lee, 2020, "Efficient Memory Management for Deep Neural Net
+        Inference". What lives nearest the step of the most live bytes first, by size, since it is there that no hole
+        may be left; what lives at it by life, then the others. Then what lives to the latest step first.
+        """
+        life = self.last - self.first + 1
+        change = np.zeros(self.last.max() + 2, np.int64)
+        np.add.at(change, self.first, self.size)
+        np.add.at(change, self.last + 1, -self.size)
+        peak = int(np.argmax(np.cumsum(change)))
+        away = np.maximum(0, np.maximum(self.first - peak, peak - self.last))
+        yield np.lexsort((self.first, -self.size))
+        yield np.lexsort((self.first, -self.size * life))
+        yield np.lexsort((-life, -self.size, away))
+        yield np.lexsort((-self.size, -life, away > 0))
+        yield np.lexsort((-self.size, -self.last))
+
+    def place(self, order: np.ndarray) -> _Try:
+        """Each block in turn at the lowest offset that is free for its whole life."""
+        offsets = np.empty(len(order), np.int64)
+        first, last, start, end = (np.empty(len(order), np.int64) for _ in range(4))
+        for count, block in enumerate(order):
+            size = self.size[block]
+            clash = np.flatnonzero((first[:count] <= self.last[block]) & (last[:count] >= self.first[block]))
+            clash = clash[np.argsort(start[clash], kind="stable")]
+            free = np.concatenate(([0], np.maximum.accumulate(end[clash])))  # where the hole before each begins
+            holes = np.flatnonzero(start[clash] - free[:-1] >= size)
+            low = free[holes[0]] if holes.size else free[-1]
+            first[count], last[count], start[count], end[count] = self.first[block], self.last[block], low, low + size
+            offsets[block] = low
+        top = int(end.max())
+        if top < self.most:
+            self.most, self.offsets = top, offsets
+        return _Try(top, order, np.flatnonzero(end > self.high))
+
+
+@dataclass
+class _Try:
+    """An order, the arena that it took, and where in it those stand that end beyond what the arena should take."""
+
+    top: int
+    order: np.ndarray
+    high: np.ndarray
+
+    def all_first(self) -> np.ndarray:
+        """The order with what stands out in front."""
+        return np.concatenate((self.order[self.high], np.delete(self.order, self.high)))
+
+    def one_earlier(self, rng: np.random.Generator) -> np.ndarray:
+        """The order with one of those that stand out anywhere before its place."""
+        place = int(rng.choice(self.high))
+        return np.insert(np.delete(self.order, place), int(rng.integers(0, place + 1)), self.order[place])
+
+
+def _place_by_search(blocks: Sequence[_Block], bound: int) -> int:
+    """The smallest arena of several orders of placement; the first that is good enough ends the search.
+
+    The best orders are then changed: what stands out above `bound`, the largest sum of live bytes, is moved to the
+    front, again and again, the idea of "squeaky wheel" optimization (Joslin and Clements, 1999); then single blocks
+    of these are moved to earlier places, and stay there where nothing is lost by it.
     """
-    best, offsets = sys.maxsize, [0] * len(blocks)
-
-    def is_enough(order: Sequence[_Block]) -> bool:
-        nonlocal best, offsets
-        size = _place_each_lowest(order)
-        if size < best:
-            best, offsets = size, [block.offset for block in blocks]
-        return best <= wanted
-
-    latest = sorted(blocks, key=lambda b: (-b.last, -b.nbytes))
-    if not (
-        is_enough(sorted(blocks, key=lambda b: (-b.nbytes, b.first)))
-        or is_enough(sorted(blocks, key=lambda b: (-b.nbytes * (b.last - b.first + 1), b.first)))
-    ):
-        for _ in range(min(_MOST_TRIES, _MOST_PAIRS // len(blocks) ** 2)):
-            if is_enough(latest):
-                break
-            highest = max(latest, key=lambda b: b.offset + _aligned(b.nbytes))
-            latest = [highest, *(block for block in latest if block is not highest)]
-    for block, offset in zip(blocks, offsets, strict=True):
+    placed, wanted = _Placed(blocks, bound), round(bound * _GOOD_ENOUGH)
+    found: list[_Try] = []
+    for order in placed.orders():
+        found.append(placed.place(order))
+        if placed.most <= wanted:
+            break
+    found.sort(key=lambda each: each.top)
+    lines, rng = found[:_LINES], np.random.default_rng(0)
+    for number in range(min(_MOST_TRIES, _MOST_PAIRS // len(blocks) ** 2)):
+        if placed.most <= wanted:
+            break
+        turn, line = divmod(number, _LINES)
+        if turn < _SQUEAKS:
+            lines[line] = placed.place(lines[line].all_first())
+        else:
+            changed = placed.place(found[line].one_earlier(rng))
+            found[line] = min(changed, found[line], key=lambda each: each.top)
+    for block, offset in zip(blocks, placed.offsets.tolist(), strict=True):
         block.offset = offset
-    return best
-
-
-def _place_each_lowest(order: Sequence[_Block]) -> int:
-    """Each block in turn at the lowest offset that is free for its whole life; the size of the arena."""
-    first, last, offset, end = (np.empty(len(order), np.int64) for _ in range(4))
-    top = 0
-    for count, block in enumerate(order):
-        need = _aligned(block.nbytes)
-        clash = np.flatnonzero((first[:count] <= block.last) & (last[:count] >= block.first))
-        low = 0
-        for other in clash[np.argsort(offset[clash], kind="stable")]:
-            if offset[other] - low >= need:
-                break
-            low = max(low, int(end[other]))
-        block.offset = low
-        first[count], last[count], offset[count], end[count] = block.first, block.last, low, low + need
-        top = max(top, low + need)
-    return top
+    return placed.most

@@ -52,10 +52,10 @@ def test_where_holes_are_left_the_search_finds_a_tighter_arena():
 @pytest.mark.parametrize("rewrite", [True, False])
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 @pytest.mark.parametrize("name", MODELS)
-def test_no_plan_of_a_model_takes_a_tenth_more_than_it_must(name, optimizer, rewrite):
+def test_no_plan_of_a_model_takes_a_twentieth_more_than_it_must(name, optimizer, rewrite):
     for plan in model_plans(name, optimizer, rewrite):
         verify_plan(plan)
-        assert plan.live_bytes <= plan.peak_bytes <= 1.10 * plan.live_bytes
+        assert plan.live_bytes <= plan.peak_bytes <= 1.05 * plan.live_bytes
         apart = plan_memory(plan.schedule, reuse=False)
         verify_plan(apart)
         assert apart.peak_bytes > plan.peak_bytes

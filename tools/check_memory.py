@@ -17,7 +17,7 @@ from graphnet.cli.models import ModelFile, find_model
 from graphnet.cli.steps import training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
-MOST_SLACK = 1.10
+MOST_SLACK = 1.05
 WARM_UP = 3000  # steps; the lists of freed small objects that NumPy and the interpreter keep fill slowly
 
 
