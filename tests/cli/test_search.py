@@ -16,7 +16,7 @@ from graphnet.cli import main
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = """
 from graphnet import nn
 
