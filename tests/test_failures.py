@@ -40,7 +40,7 @@ def test_a_step_that_fails_changes_no_parameter_and_says_where(kind, check):
     parameters = [node.inputs[0] for node in step.graph.updates]
     assert len(parameters) > 10
     before = [p.value for p in parameters]
-    with pytest.raises(DataError, match=r"(?s)7.*out of range.*declared at .*test_executable_failures.py:\d+") as raised:
+    with pytest.raises(DataError, match=r"(?s)7.*out of range.*declared at .*test_failures.py:\d+") as raised:
         step(rows(4), bad)
     assert any(name in str(raised.value) for name in (kind.removesuffix("_loss"), "gather", "take"))
     for parameter, value in zip(parameters, before, strict=True):
