@@ -205,8 +205,8 @@ class Erf(Op):
     """2 / sqrt(pi) times the integral of exp(-t^2) for t from 0 to x, within 5e-16 (float32: 2e-7) relative.
 
     erf(x) = sign(x) sqrt(1 - exp(-t g(t))) with t = x^2, where g(t) = -log(1 - erf(x)^2) / t is so nearly constant
-    that a quotient of two polynomials gives it; tools/fit_erf.py prints the coefficients. The shape of the formula is
-    that of S. Winitzki, "A handy approximation for the error function and its inverse", 2008.
+    that a quotient of two polynomials gives it; tools/fit_functions.py prints the coefficients. The shape of the
+    formula is that of S. Winitzki, "A handy approximation for the error function and its inverse", 2008.
     Arguments whose square is below the smallest number give 0.
     """
 

@@ -69,7 +69,7 @@ def _gelu_tanh(op: Op, x: Sequence[Value]) -> Value:
     root = math.sqrt(2 / math.pi)
     inner = f.mul(v, f.fma(f.mul(v, v), f.const(v, root * 0.044715), f.const(v, root)))
     half = f.mul(v, f.const(v, 0.5))
-    return f.fma(half, f.tanh(inner), half)
+    return f.fma(half, special.tanh(inner), half)
 
 
 def _gelu(op: Op, x: Sequence[Value]) -> Value:
@@ -207,7 +207,7 @@ EXPRESSIONS: dict[type[Op], Expression] = {
     unary.Erf: lambda op, x: special.erf(x[0]),
     unary.Expm1: lambda op, x: f.expm1(x[0]),
     unary.Log: lambda op, x: f.log(x[0]),
-    unary.Tanh: lambda op, x: f.tanh(x[0]),
+    unary.Tanh: lambda op, x: special.tanh(x[0]),
     comparison.Equal: _apply("eq", BOOLEAN),
     comparison.NotEqual: _apply("ne", BOOLEAN),
     comparison.Less: _apply("lt", BOOLEAN),

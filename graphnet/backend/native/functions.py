@@ -2,18 +2,27 @@
 
 The method is the classic one: reduce the argument to a short interval by exact steps, approximate there by a
 polynomial, undo the reduction through the exponent's bits. See Muller, "Elementary functions", 2016, chapters 4 and 11.
-Coefficients are Taylor's, with one term more than a minimax polynomial would need.
+Where coefficients are not Taylor's, tools/fit_functions.py prints them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from graphnet.backend.native.loops import Apply, Const, Value
 
 _LN2 = {"f32": (0.693359375, -2.12194440e-4), "f64": (6.93145751953125e-1, 1.42860682030941723212e-6)}
 _INT = {"f32": "i32", "f64": "i64"}
 _MANTISSA, _BIAS = {"f32": 23, "f64": 52}, {"f32": 127, "f64": 1023}
+_EXP = {  # of e**r, the highest power first, down to r^2
+    "f32": (0.0013814485823054035, 0.00836875000882401, 0.04166839190870679, 0.1666652034629265, 0.4999999342658449),
+    "f64": (
+        2.5000132040138487e-08, 2.7630307120547577e-07, 2.7557586456521876e-06, 2.480149294664821e-05,
+        0.0001984126950615007, 0.0013888888943763536, 0.00833333333349481, 0.04166666666652971, 0.1666666666666641,
+        0.5000000000000011,
+    ),
+}  # fmt: skip
 _LARGEST, _LEAST = {"f32": 88.72284, "f64": 709.7827128933841}, {"f32": -103.97209, "f64": -745.1332191019412}
 
 
@@ -57,7 +66,7 @@ def select(condition: Value, yes: Value, no: Value) -> Value:
     return Apply("select", (condition, yes, no))
 
 
-def polynomial(x: Value, coefficients: list[float]) -> Value:
+def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     """Horner's scheme, the highest power first."""
     found: Value = const(x, coefficients[0])
     for coefficient in coefficients[1:]:
@@ -73,55 +82,69 @@ def _bits(value: Value) -> Value:
     return Apply("bits", (value,), _INT[value.dtype])
 
 
-def _split(x: Value) -> tuple[Value, Value]:
-    """x = n ln 2 + r with |r| <= ln 2 / 2: r, and n as an integer. NaN gives any n and a NaN for r."""
+def at_most(x: Value, bound: float) -> Value:
+    """The smaller of both; NaN for NaN, for which min() takes three instructions more."""
+    limit = const(x, bound)
+    return select(less(limit, x), limit, x)
+
+
+def at_least(x: Value, bound: float) -> Value:
+    """The larger of both; NaN for NaN."""
+    limit = const(x, bound)
+    return select(less(x, limit), limit, x)
+
+
+def _split(x: Value, bias: int) -> tuple[Value, Value]:
+    """x = n ln 2 + r with |r| <= ln 2 / 2: r, and as an integer n + bias. NaN gives any n and a NaN for r.
+
+    Above the bits of n + bias are others, of which the lowest 9 (12 in float64) are 0: a shift by the mantissa's bits
+    loses them.
+    """
     # Added to this number, n stands in the lowest bits of the sum: an integer without a conversion, which NaN breaks.
-    magic = 1.5 * 2.0 ** _MANTISSA[x.dtype]
+    magic = 1.5 * 2.0 ** _MANTISSA[x.dtype] + bias
     shifted = fma(x, const(x, 1 / math.log(2)), const(x, magic))
     n = sub(shifted, const(x, magic))
     high, low = _LN2[x.dtype]
     r = fma(n, const(x, -low), fma(n, const(x, -high), x))
-    return r, sub(_bits(shifted), _bits(const(x, magic)))
+    return r, _bits(shifted)
 
 
-def _power_of_two(n: Value, like: Value) -> Value:
-    """2**n for an integer n in the range of normal numbers."""
-    biased = add(n, _integer(like, _BIAS[like.dtype]))
+def _exponent(biased: Value, like: Value) -> Value:
+    """2**n for n + the bias of the exponent, in the range of normal numbers; what stands above is lost."""
     return Apply("bits", (Apply("shl", (biased, _integer(like, _MANTISSA[like.dtype]))),), like.dtype)
 
 
 def exp(x: Value) -> Value:
     """e**x within 1 ulp (2 where the result is subnormal); infinity and 0 beyond the range; NaN for NaN."""
-    bounded = Apply("max", (Apply("min", (x, const(x, _LARGEST[x.dtype] + 1))), const(x, _LEAST[x.dtype] - 1)))
-    found, n = _exp_of_rest(bounded)
-    # 2**n itself may be beyond the range where the result is not: two factors.
+    bounded = at_least(at_most(x, _LARGEST[x.dtype] + 1), _LEAST[x.dtype] - 1)
+    # 2**n itself may be beyond the range where the result is not: two factors, each with a bias of its own.
+    r, n = _split(bounded, 2 * _BIAS[x.dtype])
     half = Apply("shr", (n, _integer(x, 1)))
-    return mul(mul(found, _power_of_two(half, x)), _power_of_two(sub(n, half), x))
+    return mul(mul(_exp_of_rest(r), _exponent(half, x)), _exponent(sub(n, half), x))
 
 
 def exp_within(x: Value) -> Value:
     """e**x within 1 ulp, for x where that is a normal number; NaN for NaN."""
-    found, n = _exp_of_rest(x)
-    return mul(found, _power_of_two(n, x))
+    r, n = _split(x, _BIAS[x.dtype])
+    return mul(_exp_of_rest(r), _exponent(n, x))
 
 
-def _exp_of_rest(x: Value) -> tuple[Value, Value]:
-    """e**r and n, for x = n ln 2 + r."""
-    r, n = _split(x)
-    degree = 7 if x.dtype == "f32" else 13
-    return polynomial(r, [1 / math.factorial(power) for power in range(degree, -1, -1)]), n
+def _exp_of_rest(r: Value) -> Value:
+    """e**r for |r| <= ln 2 / 2."""
+    return polynomial(r, [*_EXP[r.dtype], 1.0, 1.0])
 
 
 def expm1(x: Value) -> Value:
     """e**x - 1 within 3 ulp; -0 for -0."""
-    bounded = Apply("max", (Apply("min", (x, const(x, _LARGEST[x.dtype] + 1))), const(x, -50.0)))
-    r, n = _split(bounded)
+    r, n = _split(at_least(at_most(x, _LARGEST[x.dtype] + 1), -50.0), 2 * _BIAS[x.dtype])
     degree = 8 if x.dtype == "f32" else 14
     tail = mul(r, polynomial(r, [1 / math.factorial(power) for power in range(degree, 0, -1)]))
     half: Value = Apply("shr", (n, _integer(x, 1)))
-    first, second = _power_of_two(half, x), _power_of_two(sub(n, half), x)
+    other = sub(n, half)
+    first, second = _exponent(half, x), _exponent(other, x)
+    inverse = _exponent(sub(_integer(x, 2 * _BIAS[x.dtype]), other), x)
     # 2**n (1 + tail) - 1, the 1 brought inside: 2**n itself may be infinite. For n = 0 that is tail itself, exactly.
-    found = mul(fma(tail, first, sub(first, _power_of_two(sub(half, n), x))), second)
+    found = mul(fma(tail, first, sub(first, inverse)), second)
     return Apply("copysign", (found, x))
 
 
@@ -156,14 +179,6 @@ def logarithm(x: Value, more: Value | None) -> Value:
     found = select(Apply("eq", (x, const(x, 0.0)), "b1"), const(x, -math.inf), found)
     found = select(less(x, const(x, 0.0)), const(x, math.nan), found)
     return select(Apply("ne", (x, x), "b1"), x, select(Apply("eq", (x, const(x, math.inf)), "b1"), x, found))
-
-
-def tanh(x: Value) -> Value:
-    """tanh(x) = (e**2x - 1) / (e**2x + 1) within 4 ulp."""
-    bound = 20.0 if x.dtype == "f64" else 10.0
-    bounded = Apply("min", (Apply("max", (x, const(x, -bound))), const(x, bound)))
-    t = expm1(add(bounded, bounded))
-    return div(t, add(t, const(x, 2.0)))
 
 
 def sigmoid(x: Value) -> Value:

@@ -1,14 +1,17 @@
-"""erf, log1p, sines and powers on vectors. Errors are stated in units in the last place (ulp), as in `functions`."""
+"""erf, tanh, log1p, sines and powers on vectors. Errors are in units in the last place (ulp), as in `functions`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from graphnet.backend.native.functions import (
     add,
+    at_least,
+    at_most,
     const,
+    div,
     exp,
-    exp_within,
     fma,
     less,
     log,
@@ -20,46 +23,84 @@ from graphnet.backend.native.functions import (
 )
 from graphnet.backend.native.loops import BOOLEAN, ELEMENTS, Apply, Const, Value
 
-# tools/fit_erf.py prints them. Near: erf(x) / x - 1 in x^2 up to 1. Far: -log(1 - erf(x)) in x - 1 from there to where
-# erf rounds to 1.
-_ERF_IS_ONE = {"f32": 4.0, "f64": 6.0}
-_ERF_NEAR = {
+# tools/fit_functions.py prints numerators and denominators, the highest powers first. At the bounds they give 1.
+_ERF_IS_ONE = {"f32": 3.93, "f64": 5.93}
+_TANH_IS_ONE = {"f32": 9.02, "f64": 19.1}
+_ERF = {
     "f32": (
-        7.875875062685488e-05, -0.000801686428716587, 0.005189087423433974, -0.026854212010626412,
-        0.11283594715160218, -0.37612626666720334, 0.12837916584835093,
+        (
+            2.0408288173205726e-06, 0.0002847398198596266, 0.0037800853811914186, 0.052791875356402326,
+            0.19080587799537063, 1.1283791454141194,
+        ),
+        (
+            3.7988488934970394e-05, 0.0011651713069765607, 0.014998596523133475, 0.11426539508377345,
+            0.5024300408763134, 1.0,
+        ),
     ),
     "f64": (
-        -7.795898827002142e-10, 1.3720064546777686e-08, -1.6208483801871705e-07, 1.6447424703317362e-06,
-        -1.492473690741966e-05, 0.00012055294904839707, -0.0008548325975389692, 0.0052239776071164225,
-        -0.02686617064323777, 0.11283791670945006, -0.37612638903183543, 0.12837916709551256,
+        (
+            1.5714247618499382e-17, 2.2269152235493917e-14, 3.336301863807358e-12, 1.719563528807272e-10,
+            6.759151306306574e-09, 1.69458693210932e-07, 3.900066678535772e-06, 5.693762896827729e-05,
+            0.0008556100516766623, 0.006889025976669877, 0.06611980081549722, 0.22016277717417254,
+            1.1283791670955126,
+        ),
+        (
+            8.851411615162437e-16, 3.319125547566867e-13, 2.549144979766104e-11, 1.124437006451461e-09,
+            3.5151261216168025e-08, 8.349317479455535e-07, 1.5497131087941785e-05, 0.00022607657660753556,
+            0.0025645709306449725, 0.021985452432203005, 0.13474631927081246, 0.5284475144475385, 1.0,
+        ),
     ),
 }  # fmt: skip
-_ERF_FAR = {
+_TANH = {
     "f32": (
-        -0.00018655170959909953, 0.0018296356919530953, -0.009895253011698338, 0.041503053475805116,
-        0.843117797476498, 2.638966857258258, 1.8496055160142288,
+        (
+            1.3314710112048958e-08, 2.0579800412628806e-05, 0.0034937823364275867, 0.13379493932122852,
+            0.9999999769032359,
+        ),
+        (
+            7.760085267230015e-07, 0.0003282701625793889, 0.025870079005531, 0.4671280827565477, 1.0,
+        ),
     ),
     "f64": (
-        4.7841387941070134e-12, -1.1756291244225365e-10, 1.3019201033622317e-09, -8.419664887250823e-09,
-        3.3013941449174867e-08, -5.7010203325599016e-08, -2.0671940943277644e-07, 2.134585285128484e-06,
-        -9.67405896444351e-06, 2.720095113932413e-05, -2.6297375124214334e-05, -0.00023731604488850123,
-        0.001977901117529822, -0.010033825163216803, 0.04156109802356125, 0.8431072563594868, 2.6389675142347744,
-        1.8496055099332482,
+        (
+            1.7069650781805634e-26, 7.041962431965855e-22, 4.179350187521562e-18, 8.454216261756173e-15,
+            7.645748572271936e-12, 3.477726464355515e-09, 8.311313931200982e-07, 0.00010328782180157724,
+            0.006223904820162699, 0.15345423966867852, 1.0,
+        ),
+        (
+            4.991307976421329e-24, 6.38472650803344e-20, 2.1030070657858658e-16, 2.7848103739799227e-13,
+            1.76967083664716e-10, 5.8233323934527894e-08, 1.0082075288822114e-05, 0.0008842306633984008,
+            0.03515309582083332, 0.48678757300201186, 1.0,
+        ),
     ),
 }  # fmt: skip
 
 
 def erf(x: Value) -> Value:
-    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, within 2 ulp.
+    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, within 5 ulp (7 in float64)."""
+    return _odd(at_least(at_most(x, _ERF_IS_ONE[x.dtype]), -_ERF_IS_ONE[x.dtype]), *_ERF[x.dtype])
 
-    Up to 1 as x + x * (a polynomial in x^2); beyond as 1 - exp(-(a polynomial in x)), whose error 1 - erf scales down.
-    """
-    one = const(x, 1.0)
-    size = Apply("min", (Apply("abs", (x,)), const(x, _ERF_IS_ONE[x.dtype])))
-    near = fma(x, polynomial(mul(size, size), list(_ERF_NEAR[x.dtype])), x)
-    beyond = polynomial(Apply("max", (sub(size, one), const(x, 0.0))), [-c for c in _ERF_FAR[x.dtype]])
-    far = Apply("copysign", (sub(one, exp_within(beyond)), x))
-    return select(less(size, one), near, far)
+
+def tanh(x: Value) -> Value:
+    """(e**2x - 1) / (e**2x + 1) within 5 ulp (6 in float64)."""
+    return _odd(at_least(at_most(x, _TANH_IS_ONE[x.dtype]), -_TANH_IS_ONE[x.dtype]), *_TANH[x.dtype])
+
+
+def _odd(x: Value, above: Sequence[float], below: Sequence[float]) -> Value:
+    """x times a quotient of polynomials in x^2, between -1 and 1."""
+    square = mul(x, x)
+    fourth = mul(square, square)
+    found = div(mul(x, _by_pairs(square, fourth, above)), _by_pairs(square, fourth, below))
+    return at_least(at_most(found, 1.0), -1.0)
+
+
+def _by_pairs(x: Value, square: Value, coefficients: Sequence[float]) -> Value:
+    """A polynomial in x as one in x^2 of pairs of its terms: half as many roundings, one after the other."""
+    pairs = [coefficients[max(0, at - 2) : at] for at in range(len(coefficients), 0, -2)]
+    found = polynomial(x, pairs.pop())
+    while pairs:
+        found = fma(found, square, polynomial(x, pairs.pop()))
+    return found
 
 
 def log1p(x: Value) -> Value:
