@@ -264,6 +264,11 @@ class _Function:
             infix = "udiv"
         if name == "mulhi":
             return self.upper_half(operands)
+        if name == "larger":  # the second where the first is less
+            kind = vector(dtype, width)
+            less = self.assign(f"fcmp olt {kind} {operands[0]}, {operands[1]}")
+            mask = f"<{width} x i1>" if width > 1 else "i1"
+            return self.assign(f"select {mask} {less}, {kind} {operands[1]}, {kind} {operands[0]}")
         if name.startswith("far_"):
             return self.beyond(name.removeprefix("far_"), dtype, width, operands)
         if infix is None:

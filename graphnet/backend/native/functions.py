@@ -24,6 +24,7 @@ _EXP = {  # of e**r, the highest power first, down to r^2
     ),
 }  # fmt: skip
 _LARGEST, _LEAST = {"f32": 88.72284, "f64": 709.7827128933841}, {"f32": -103.97209, "f64": -745.1332191019412}
+_LEAST_NORMAL = {"f32": -87.33654, "f64": -708.3964185322641}
 
 
 def const(like: Value, value: float) -> Const:
@@ -116,17 +117,21 @@ def _exponent(biased: Value, like: Value) -> Value:
 
 def exp(x: Value) -> Value:
     """e**x within 1 ulp (2 where the result is subnormal); infinity and 0 beyond the range; NaN for NaN."""
-    bounded = at_least(at_most(x, _LARGEST[x.dtype] + 1), _LEAST[x.dtype] - 1)
+    zero = const(x, 0.0)
+    # Where the result is 0 that is chosen, not worked out: a product that becomes too small takes processors long.
+    lost = less(x, const(x, _LEAST[x.dtype]))
     # 2**n itself may be beyond the range where the result is not: two factors, each with a bias of its own.
-    r, n = _split(bounded, 2 * _BIAS[x.dtype])
+    r, n = _split(select(lost, zero, at_most(x, _LARGEST[x.dtype] + 1)), 2 * _BIAS[x.dtype])
     half = Apply("shr", (n, _integer(x, 1)))
-    return mul(mul(_exp_of_rest(r), _exponent(half, x)), _exponent(sub(n, half), x))
+    return select(lost, zero, mul(mul(_exp_of_rest(r), _exponent(half, x)), _exponent(sub(n, half), x)))
 
 
-def exp_within(x: Value) -> Value:
-    """e**x within 1 ulp, for x where that is a normal number; NaN for NaN."""
-    r, n = _split(x, _BIAS[x.dtype])
-    return mul(_exp_of_rest(r), _exponent(n, x))
+def exp_of_negative(x: Value) -> Value:
+    """e**x within 1 ulp for x <= 0, but 0 where that is less than the least normal number; NaN for NaN."""
+    zero = const(x, 0.0)
+    lost = less(x, const(x, _LEAST_NORMAL[x.dtype]))
+    r, n = _split(select(lost, zero, x), _BIAS[x.dtype])
+    return select(lost, zero, mul(_exp_of_rest(r), _exponent(n, x)))
 
 
 def _exp_of_rest(r: Value) -> Value:

@@ -11,7 +11,7 @@ from graphnet.backend.native import functions as f
 from graphnet.backend.native.blocks import Folding, is_cut
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import BOOLEAN, Apply, Kernel, Register, Set, Splat, Statement, Value
-from graphnet.backend.native.rows import LARGEST, LEAST, PRODUCT, SUM, Fold, Row, row_kernels
+from graphnet.backend.native.rows import LARGEST, LARGEST_NUMBER, LEAST, PRODUCT, SUM, Fold, Row, row_kernels
 from graphnet.backend.native.views import Scratch, View
 from graphnet.graph.node import Op
 from graphnet.ops import reductions, shaping
@@ -112,11 +112,10 @@ def shifted_exponentials(row: Row, dtype: str, finite: bool = False) -> tuple[li
 
 def stored_exponentials(row: Row, dtype: str, out: int) -> tuple[list[Statement], Value]:
     """Statements that store exp(x - the largest element) to view number `out`, and their sum."""
-    statements, largest = row.fold(LARGEST, _first, dtype)
+    statements, largest = row.fold(LARGEST_NUMBER, _first, dtype)  # a NaN shows in the sum
     top = Register("top", dtype, largest.width)
-    stored = row.each(out, lambda values: f.exp(f.sub(values[0], wide(top, values[0]))))
-    more, total = row.fold(SUM, lambda values: values[out], dtype)
-    return [*statements, Set(top, largest), *stored, *more], total
+    more, total = row.kept_fold(SUM, lambda v: f.exp_of_negative(f.sub(v[0], wide(top, v[0]))), dtype, out)
+    return [*statements, Set(top, largest), *more], total
 
 
 def _finite(value: Value) -> Value:
@@ -160,7 +159,7 @@ def _softmax(op: reductions.Softmax, out: View, inputs: Sequence[View], scratch:
 
         return [*statements, Set(scale, f.div(f.const(total, 1.0), total)), *row.each(1, share)]
 
-    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
+    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body, rows=4)
 
 
 def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
@@ -175,7 +174,7 @@ def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View], s
 
         return [*statements, Set(log_total, f.log(total)), *row.each(1, less)]
 
-    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
+    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body, rows=4)
 
 
 def _arg_extreme(op: reductions.ArgExtreme, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from graphnet.backend.native.elementwise import GRAIN, divided
+from graphnet.backend.native.jamming import jammed
 from graphnet.backend.native.loops import (
     BOOLEAN,
     ELEMENTS,
@@ -35,6 +36,7 @@ Elements: TypeAlias = "Callable[[Sequence[Value]], list[Value]]"
 Strides: TypeAlias = "tuple[int, ...]"  # one a view
 Loops: TypeAlias = "tuple[tuple[Var, Strides], ...]"
 _AT_ONCE = 8  # vectors reduced side by side where lanes are rows, half as many along a row
+_SHORT = 64  # vectors: longer rows fill the time until their sums are there by themselves
 _CHUNKS = 16  # as many chunks are enough for the threads of most machines
 _BLOCK = 128  # additions into one sum, before that is added to a sum of sums: what keeps long sums exact
 
@@ -58,6 +60,7 @@ class Fold:
 _HUGE = 2**64
 SUM, PRODUCT = Fold("add", 0.0, 0), Fold("mul", 1.0, 1)
 LARGEST, LEAST = Fold("max", -math.inf, -_HUGE), Fold("min", math.inf, _HUGE)
+LARGEST_NUMBER = Fold("larger", -math.inf, -_HUGE)  # of floats, NaN left aside; takes a third of the instructions
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Row:
 
     views: all of one shape, with stride 0 along reduced axes where they hold one number a row. outer: the loops around
     the row. inner: size and strides of the axes within it. active: lanes that count, where not all do. vectors: machine
-    vectors that one of these lanes' values takes.
+    vectors that one of these lanes' values takes. rows: how many of them, one behind the other, are done side by side.
     """
 
     views: tuple[View, ...]
@@ -77,6 +80,7 @@ class Row:
     offset: Strides = ()
     active: int | None = None
     vectors: int = 1
+    rows: int = 1
 
     @property
     def size(self) -> int:
@@ -90,8 +94,15 @@ class Row:
         statements, (result,) = self.folds(fold, lambda values: [element(values)], 1, dtype)
         return statements, result
 
-    def folds(self, fold: Fold, elements: Elements, count: int, dtype: str) -> tuple[list[Statement], list[Value]]:
-        """The same of `count` values of each element, all in one walk."""
+    def kept_fold(self, fold: Fold, element: Element, dtype: str, out: int) -> tuple[list[Statement], Value]:
+        """The same, where each element(the views' values) is stored to view number `out` as well."""
+        statements, (result,) = self.folds(fold, lambda values: [element(values)], 1, dtype, out)
+        return statements, result
+
+    def folds(
+        self, fold: Fold, elements: Elements, count: int, dtype: str, out: int | None = None
+    ) -> tuple[list[Statement], list[Value]]:
+        """The same of `count` values of each element, all in one walk; the first is stored to view `out` if given."""
         width = self.lanes
         vectors, left = self._cut()
         totals = [Register(f"total{n}", dtype, width) for n in range(count)]
@@ -99,11 +110,12 @@ class Row:
         body: list[Statement] = []
         at_once = max(1, self._at_once // count)
         for first, size, blocks in _blocks(vectors, at_once):
-            body += self._block(fold, elements, totals, slower, (first, size, blocks, at_once))
+            body += self._block(fold, elements, totals, slower, (first, size, blocks, at_once), out)
         if left:
             neutral = fold.start(dtype, width)
             inside = Apply("lt", (Position(Affine(), width, 1), Const(left, "i64", width)), BOOLEAN)
             values = elements(self._loads(slower, vectors * width, width, left))
+            body += self._kept(values, out, slower, vectors * width, left)
             for total, value in zip(totals, values, strict=True):
                 body.append(Set(total, Apply(fold.name, (total, Apply("select", (inside, value, neutral))))))
         start: list[Statement] = [Set(total, fold.start(dtype, width)) for total in totals]
@@ -120,6 +132,7 @@ class Row:
         totals: Sequence[Register],
         slower: Loops,
         cut: tuple[int, int, int, int],
+        out: int | None,
     ) -> list[Statement]:
         """From vector `first` of the innermost axis on `blocks` times `count` vectors, `at_once` of them side by side,
         each time reduced by themselves, then into `totals`."""
@@ -134,6 +147,7 @@ class Row:
         body: list[Statement] = []
         for u, sums in enumerate(parts):
             values = elements(self._loads(loops, (first + u) * step, self.lanes))
+            body += self._kept(values, out, loops, (first + u) * step)
             body += [Set(part, Apply(fold.name, (part, value))) for part, value in zip(sums, values, strict=True)]
         block: list[Statement] = [Set(part, fold.start(dtype, width)) for sums in parts for part in sums]
         block.append(For(loop[0], tuple(body)))
@@ -145,6 +159,17 @@ class Row:
         return _nested([around], block)
 
     # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _kept(
+        self, values: list[Value], out: int | None, around: Loops, at: int, active: int | None = None
+    ) -> list[Statement]:
+        """Statements that store the first of `values` to view `out`, if given, and stand for it from then on."""
+        if out is None:
+            return []
+        kept = Register("kept", values[0].dtype, values[0].width)
+        statements = [Set(kept, values[0]), self._store(out, around, at, kept, active)]
+        values[0] = kept
+        return statements
 
     def each(self, out: int, element: Element) -> list[Statement]:
         """Statements that store element(the views' values) to view number `out`, all along the row."""
@@ -194,7 +219,7 @@ class Row:
     @property
     def _at_once(self) -> int:
         """Elements (or vectors of them) reduced side by side, so that an addition need not wait for the one before."""
-        return max(1, _AT_ONCE // self.vectors) if self.lane is not None else _AT_ONCE // 2
+        return max(1, _AT_ONCE // self.vectors if self.lane is not None else _AT_ONCE // 2 // self.rows)
 
     def _cut(self) -> tuple[int, int]:
         """Steps along the innermost axis, and elements that are left over."""
@@ -239,12 +264,15 @@ def row_kernels(
     make: Callable[[Row], list[Statement]],
     *,
     vectors: int = 1,
+    rows: int = 1,
     in_turn: bool = False,
 ) -> list[Kernel]:
     """The kernels that run `make`'s statements for every row of `views`, whose first is read (or written) in full.
 
     vectors: where lanes are rows, how many machine vectors of them `make` should get at once; more keep more of memory
-    busy as long as there are registers for them. in_turn: a row's elements come one after the other, in their order.
+    busy as long as there are registers for them. rows: where lanes go along a short row, how many rows should be done
+    side by side, so that work need not wait for a row's sum. in_turn: a row's elements come one after the other, in
+    their order.
     """
     inside = set(reduced)
     kept = merged_axes(views, [axis for axis in range(len(views[0].shape)) if axis not in inside])
@@ -256,7 +284,7 @@ def row_kernels(
         widest = max(ELEMENTS[view.dtype] for view, stride in zip(views, strides, strict=True) if stride)
         along = target().lanes(widest, size)
         if 2 * size > along > 1:
-            return _kernels(name, views, kept, inner, [_Lanes(along, 1, 1)], make)
+            return _kernels(name, views, kept, inner, [_Lanes(along, 1, 1)], make, rows)
     if kept and kept[-1][1][0] == 1 and _are_vectors(kept[-1][1]) and lanes > 1:
         return _kernels(name, views, kept[:-1], inner, _columns(*kept[-1], lanes, vectors), make)
     return _kernels(name, views, kept, inner, [_Lanes(1, 1, 1)], make)
@@ -294,6 +322,7 @@ def _kernels(
     inner: Sequence[tuple[int, Strides]],
     groups: Sequence[_Lanes],
     make: Callable[[Row], list[Statement]],
+    rows: int = 1,
 ) -> list[Kernel]:
     """One kernel for all groups, its chunks along an axis of `kept`; or where the groups are what most there is of,
     chunks of groups."""
@@ -316,9 +345,22 @@ def _kernels(
         for group in together:
             along = tuple(stride * group.lanes for stride in group.lane or (0,) * len(views))
             loop = (Var("group", group.times), along)
-            body += _nested([*outer[1:], loop], make(_row(views, inner, group, (*outer, loop))))
+            if group.lane is None:
+                body += _along(outer[1:], _row(views, inner, group, outer), make, rows)
+            else:
+                body += _nested([*outer[1:], loop], make(_row(views, inner, group, (*outer, loop))))
         found.append(Kernel(name, buffers, outer[0][0], tuple(body)))
     return found
+
+
+def _along(loops: Loops, row: Row, make: Callable[[Row], list[Statement]], rows: int) -> list[Statement]:
+    """The loops over rows whose lanes go along them, up to `rows` of the innermost loop's side by side."""
+    counted = [loop for loop in loops if loop[0].extent > 1]
+    if not counted or row.size > _SHORT * row.lanes:
+        return _nested(loops, make(row))
+    *outer, (var, _) = counted
+    together = next(n for n in range(rows, 0, -1) if var.extent % n == 0)
+    return _nested(outer, [jammed(For(var, tuple(make(replace(row, rows=together)))), together)])
 
 
 def _row(views: Sequence[View], inner: Sequence[tuple[int, Strides]], group: _Lanes, outer: Loops) -> Row:

@@ -126,3 +126,20 @@ def test_short_rows(dtype, size):
     finite = x[:3]
     exact = apply_op(Standardize((1,), 1e-5), finite.astype(np.float64))
     np.testing.assert_allclose(found(Standardize((1,), 1e-5), finite), exact, rtol=0, atol=20 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 4, 6, 7, 48])
+def test_softmax_of_several_rows_at_once(dtype, rows):
+    """Each row for itself: a NaN, an infinity, or nothing but -inf shows in its own row only; in place, too."""
+    x = np.random.default_rng(0).standard_normal((3, rows, 21)).astype(dtype) * 5
+    x[0, 0, 5:] = -np.inf  # as a mask leaves them: exactly 0
+    x[1, 0, 20], x[1, -1, 3], x[2, 0] = np.nan, np.inf, -np.inf
+    x[0, -1, 7] -= 200  # less than float32 can tell from 0
+    with np.errstate(invalid="ignore"):
+        exact = apply_op(reductions.Softmax(2), x.astype(np.float64))
+    shares = found(reductions.Softmax(2), x)
+    np.testing.assert_allclose(shares, exact, rtol=20 * np.finfo(dtype).eps, atol=1e-37)
+    assert (shares[0, 0, 5:] == 0).all()
+    native(reductions.Softmax(2), x, [x])
+    np.testing.assert_array_equal(x, shares)
