@@ -127,7 +127,8 @@ def _in_phases(
     )
     prepared = [node for node in steps if node in early]
     inside = {node: tuple(value for value in reads[node] if value not in early) for node in body}
-    first = [*prepared, *_best([body, _greedy(body, inside, live)], live, steps, done=prepared)]
+    orders = [_waiting(order, inside) for order in (body, _greedy(body, inside, live))]
+    first = [*prepared, *_best(orders, live, steps, done=prepared)]
     last = _best([_in_order(commit, after), _greedy(commit, after, live)], live, steps, done=first)
     order = Schedule(graph, (*first, *last), len(first), direct, len(prepared), lasting)
     return order, _peak(order.steps, live, steps)
@@ -299,6 +300,19 @@ def _peak(order: Sequence[Node], live: _Live, steps: Sequence[Node]) -> int:
             if left[value] == 0:
                 total -= live.bytes[value]
     return peak
+
+
+def _waiting(steps: Sequence[Node], reads: Mapping[Node, Sequence[Node]]) -> list[Node]:
+    """`steps` with what reads no computed value, such as random numbers, right before the first that reads it."""
+    read = {value for node in steps for value in reads[node]}
+    waiting = {node for node in steps if node in read and not reads[node]}
+    order: list[Node] = []
+    for node in steps:
+        if node not in waiting:
+            wanted = [value for value in reads[node] if value in waiting]
+            waiting.difference_update(wanted)
+            order += [*wanted, node]
+    return order
 
 
 def _greedy(steps: Sequence[Node], after: Mapping[Node, Sequence[Node]], live: _Live) -> list[Node]:

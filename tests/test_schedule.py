@@ -98,6 +98,15 @@ def test_branches_are_finished_one_by_one():
     assert plan.peak_bytes < 2 * 50 * 1000 * 4
 
 
+def test_what_reads_nothing_computed_waits_for_its_reader():
+    """Random numbers for the gradient would otherwise be drawn first, and lie there as long as a mask that is kept."""
+    x, a = gn.input("x", (50, 50)), gn.random.uniform((50, 50))
+    y = gn.transpose(gn.exp(x) @ gn.exp(x)) @ gn.exp(x)
+    order = schedule(gn.compile(x, [gn.sum(y * a), a * gn.max(y)], backend="numpy").specialize().graph)
+    names = [node.op.name for node in order.steps]
+    assert names.index("uniform") > max(number for number, name in enumerate(names) if name == "matmul")
+
+
 @pytest.mark.parametrize("width", [6, 300])  # weights so large are updated tile by tile, by fused steps
 @pytest.mark.parametrize("optimizer", ["SGD", "RMSprop", "Adam", "AdamW"])
 def test_the_commit_holds_only_what_can_neither_fail_nor_be_interrupted(optimizer, width):

@@ -17,6 +17,7 @@ from graphnet.backend.base import Bound, Kernel, own_workspace
 from graphnet.backend.native.finishing import REACH, finished, held, reads
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
 from graphnet.backend.native.makers import Located, Maker, named
+from graphnet.backend.native.masks import MASKS, place_masks
 from graphnet.backend.native.merging import Pass, grouped, in_one_pass
 from graphnet.backend.native.pool import available
 from graphnet.backend.native.pool import library as runtime_library
@@ -56,7 +57,7 @@ class NativeBackend:
     """Loops generated for the exact shapes, through LLVM."""
 
     name = "native"
-    rules: Sequence[Rule] = [*DIRECT, *MOMENTS]
+    rules: Sequence[Rule] = [*DIRECT, *MOMENTS, *MASKS]
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = available() if threads is None else threads
@@ -64,7 +65,7 @@ class NativeBackend:
 
     def fuse(self, graph: Graph, log: Log) -> Graph:
         """Elementwise work goes to whoever reads it, reductions included."""
-        return fuse_passes(graph, log)
+        return place_masks(fuse_passes(graph, log), log)
 
     def is_certain(self, node: Node) -> bool:
         """Where the product has loops: of floats, and not of nothing."""

@@ -141,7 +141,10 @@ class Apply:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", self.to or self.operands[-1].dtype)
-        object.__setattr__(self, "width", 1 if self.name.startswith("across_") else self.operands[0].width)
+        width = 1 if self.name.startswith("across_") else self.operands[0].width
+        if self.name == "bits":  # which may be more numbers of fewer bits each
+            width = width * ELEMENTS[self.operands[0].dtype] // ELEMENTS[self.dtype]
+        object.__setattr__(self, "width", width)
 
 
 @dataclass(frozen=True, eq=False)

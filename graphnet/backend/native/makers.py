@@ -18,11 +18,12 @@ from graphnet.backend.native.indexing import indexing
 from graphnet.backend.native.loops import Buffer
 from graphnet.backend.native.loops import Kernel as Loops
 from graphnet.backend.native.losses import label_loss
+from graphnet.backend.native.masks import Mask
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.merging import Point
 from graphnet.backend.native.ops import Direct, Panels
 from graphnet.backend.native.padding import borders, inside, padding
-from graphnet.backend.native.philox import uniform
+from graphnet.backend.native.philox import drawn
 from graphnet.backend.native.prove import prove
 from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.spans import Access, span
@@ -149,8 +150,8 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return direct(op, out, inputs, scratch)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
-    if isinstance(op, Uniform):
-        return uniform(op, out, *inputs)
+    if isinstance(op, (Uniform, Mask)):
+        return drawn(op, out, inputs[0], scratch)
     for maker in (indexing, copies):
         made = maker(op, out, inputs)
         if made is not None:
