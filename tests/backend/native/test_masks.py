@@ -1,4 +1,4 @@
-"""Dropout's masks: the reference's bits in every layout, lying as what they leave does, drawn again where it is cheap."""
+"""Dropout's masks: the same bits in every layout, lying as what they leave does, drawn again where that is cheap."""
 
 from __future__ import annotations
 
