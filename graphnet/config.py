@@ -12,6 +12,8 @@ GRAPHNET_CACHE_MB  how many millions of bytes of it at most, 256 where it is not
 GRAPHNET_NATIVE_VECTOR
                    16, 32 or 64: bytes of the vectors that native loops are made of, for tests and comparisons; where
                    it is not set, those of the processor
+GRAPHNET_NATIVE_WINOGRAD
+                   "on", as where it is not set, or "off": convolutions are direct sums natively too, at every size
 OMP_NUM_THREADS    only reported beside measurements; it is NumPy's BLAS library that follows it
 """
 
@@ -86,6 +88,14 @@ def native_vector() -> int | None:
     if text and text not in NATIVE_VECTORS:
         raise ArgumentError(f"GRAPHNET_NATIVE_VECTOR must be one of {', '.join(NATIVE_VECTORS)}, not {text!r}")
     return int(text) if text else None
+
+
+def native_winograd() -> bool:
+    """Whether convolutions may go by Winograd's tiles. Raises `ArgumentError` for what is neither "on" nor "off"."""
+    text = os.environ.get("GRAPHNET_NATIVE_WINOGRAD", "").strip() or "on"
+    if text not in ("on", "off"):
+        raise ArgumentError(f'GRAPHNET_NATIVE_WINOGRAD must be "on" or "off", not {text!r}')
+    return text == "on"
 
 
 def blas_threads() -> str:

@@ -123,14 +123,16 @@ def plan_memory(
         workspaces = {node: node.op.workspace(*(value.type for value in node.inputs)) for node in schedule.steps}
     results = frozenset(b for b in map(base, schedule.graph.outputs) if is_step(b))
     last = _last_reads(schedule)
-    for node, number in (held or {}).items():
+    held = held or {}
+    for node, number in held.items():
         last[node] = max(last[node], number)
     places = schedule.graph.layouts
     blocks: list[_Block] = []
     block_of: dict[Node, _Block] = {}
     scratch_of: dict[Node, list[_Block]] = {}
     for index, node in enumerate(schedule.steps):
-        scratch_of[node] = [_Block(t.nbytes, index, index) for t in workspaces[node]]
+        until = max(index, *(held.get(value, 0) for value in map(base, node.inputs)), 0)  # as its operands are
+        scratch_of[node] = [_Block(t.nbytes, index, until) for t in workspaces[node]]
         blocks.extend(scratch_of[node])
         if node in results or node in schedule.direct or node in schedule.lasting:
             continue

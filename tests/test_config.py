@@ -97,3 +97,12 @@ def test_the_width_of_native_vectors(monkeypatch):
         monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", text)
         with pytest.raises(ArgumentError, match=f"GRAPHNET_NATIVE_VECTOR must be one of 16, 32, 64, not '{text}'"):
             config.native_vector()
+
+
+def test_whether_convolutions_may_go_by_tiles(monkeypatch):
+    assert config.native_winograd()
+    monkeypatch.setenv("GRAPHNET_NATIVE_WINOGRAD", "off")
+    assert not config.native_winograd()
+    monkeypatch.setenv("GRAPHNET_NATIVE_WINOGRAD", "maybe")
+    with pytest.raises(ArgumentError, match=r"GRAPHNET_NATIVE_WINOGRAD must be .*'maybe'"):
+        config.native_winograd()

@@ -61,7 +61,8 @@ class Backend(Protocol):
     def held(self, order: Schedule) -> Mapping[Node, int]:
         """Computed values whose bytes nobody else may have up to the step of this number, though none reads them then.
 
-        A kernel that does the work of several steps reads its operands while it writes the last one's result.
+        Nor may anybody have the scratch of the steps that read them: a kernel that does the work of several steps uses
+        both while it writes the last one's result.
         """
 
     def kernels(self, steps: Sequence[Bound]) -> Sequence[Kernel | None]:

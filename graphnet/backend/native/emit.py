@@ -136,19 +136,24 @@ class _Function:
                 continue
             made = waiting.pop()
             if not self.is_named(made):
-                assert not isinstance(made, Const | Register)
+                assert not isinstance(made, Register)
                 self.known[made] = self.made(made)
         return self.name(value)
 
     def is_named(self, value: Value) -> bool:
-        return isinstance(value, Const | Register) or value in self.known
+        at_hand = isinstance(value, Register) or (isinstance(value, Const) and not value.is_read)
+        return at_hand or value in self.known
 
     def name(self, value: Value) -> str:
         if isinstance(value, Register):
             return self.values[value]
-        return constant(value) if isinstance(value, Const) else self.known[value]
+        if isinstance(value, Const) and not value.is_read:
+            return constant(value)
+        return self.known[value]
 
-    def made(self, value: Load | Position | Splat | Apply | Shuffle) -> str:
+    def made(self, value: Const | Load | Position | Splat | Apply | Shuffle) -> str:
+        if isinstance(value, Const):
+            return self.constant(value)
         if isinstance(value, Load):
             return self.load(value)
         if isinstance(value, Position):
@@ -176,6 +181,14 @@ class _Function:
         self.declared.add(f"declare {kind} @{name}(ptr, <{load.width} x i1>, {kind})")
         lanes = mask(load.width, load.active or 0)
         return self.assign(f"call {kind} @{name}(ptr align {align} {pointer}, {lanes}, {kind} zeroinitializer)")
+
+    def constant(self, const: Const) -> str:
+        """A constant that is read. Volatile: what LLVM knows to be the same it would keep in a register."""
+        kind, text = vector(const.dtype, const.width), constant(const)
+        name = f"@constant.{mangled(const.dtype, const.width)}.{text.rsplit(' ', 1)[-1].strip('<>')}"
+        align = ELEMENTS[const.dtype] * const.width
+        self.declared.add(f"{name} = private unnamed_addr constant {kind} {text}, align {align}")
+        return self.assign(f"load volatile {kind}, ptr {name}, align {align}")
 
     def splat(self, splat: Splat) -> str:
         scalar, kind = self.name(splat.value), TYPES[splat.dtype]

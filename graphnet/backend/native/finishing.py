@@ -17,13 +17,14 @@ from graphnet.backend.native.merging import Pass, Place, together
 from graphnet.backend.native.ops import DirectConvolution, DirectInputGradient
 from graphnet.backend.native.spans import meet, span
 from graphnet.backend.native.views import Block, Scratch, View, locate
+from graphnet.backend.native.winograd import WinogradConvolution
 from graphnet.graph.node import Node, Op
 from graphnet.ops.fused import Fused
 from graphnet.ops.linear import Matmul
 from graphnet.ops.slicing import Pad
 from graphnet.schedule import Schedule, base
 
-HEADS = (Matmul, DirectConvolution, DirectInputGradient)  # the ops whose results may be finished
+HEADS = (Matmul, DirectConvolution, DirectInputGradient, WinogradConvolution)  # the ops whose results may be finished
 REACH = 8  # steps between a product and what finishes it
 # Arrays of a matrix product's size that are read beside it. Its tiles are few columns of many rows, which no prefetcher
 # follows: SGD with momentum, which reads two, takes 1.51 ms with a product of 512 x 784 and depth 128, 1.2 ms after it.

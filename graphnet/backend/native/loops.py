@@ -83,11 +83,16 @@ class Register:
 
 @dataclass(frozen=True, eq=False)
 class Const:
-    """The same number in every lane."""
+    """The same number in every lane.
+
+    is_read: from memory wherever it is used. Otherwise a register may hold it over all loops, which is one less for
+    the sums of other loops of the kernel.
+    """
 
     value: float | int
     dtype: str
     width: int = 1
+    is_read: bool = False
 
 
 @dataclass(frozen=True, eq=False)

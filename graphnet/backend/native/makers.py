@@ -31,6 +31,8 @@ from graphnet.backend.native.statistics import Moments, Sums
 from graphnet.backend.native.sums import statistics
 from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
 from graphnet.backend.native.windowed import windowed
+from graphnet.backend.native.winograd import Winograd
+from graphnet.backend.native.winograd_kernels import winograd
 from graphnet.graph.node import Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.fused import Fused
@@ -125,6 +127,14 @@ def _finished(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finis
     if isinstance(op, Matmul):
         a, b = inputs
         return matmul(out, a, b, scratch, finishing)
+    return _convolution(op, out, inputs, scratch, finishing)
+
+
+def _convolution(
+    op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing | None = None
+) -> list[Loops] | None:
+    if isinstance(op, Winograd):
+        return winograd(op, out, inputs, scratch, finishing)
     return direct(op, out, inputs, scratch, finishing)
 
 
@@ -146,8 +156,8 @@ def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[
         return label_loss(op, out, *inputs)
     if op.elementwise or isinstance(op, Fused):
         return elementwise(op, out, inputs)
-    if isinstance(op, (Direct, Panels)):
-        return direct(op, out, inputs, scratch)
+    if isinstance(op, (Direct, Panels, Winograd)):
+        return _convolution(op, out, inputs, scratch)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
     if isinstance(op, (Uniform, Mask)):

@@ -16,6 +16,8 @@ from graphnet.backend.native.ops import (
 )
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import image_vectors
+from graphnet.backend.native.winograd import KERNEL, WinogradConvolution, WinogradWeights
+from graphnet.backend.native.winograd_choice import panel_vectors, tile_of
 from graphnet.graph.node import Node, Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
@@ -57,6 +59,60 @@ def _weight(weight: Node, groups: int, order: tuple[int, int, int, int]) -> Node
 
 def _of_groups(made: Direct, groups: int) -> Op:
     return made if groups == 1 else Grouped(made, groups)
+
+
+def _winograd(images: Node, weight: Node, size: tuple[int, ...], padding: Sides, turned: bool) -> Node | None:
+    """The convolution of an image with a weight (3, 3, C, filters), by Winograd's method; None where sums are better.
+
+    turned: with each kernel turned by 180 degrees.
+    """
+    batch, channels = images.type.static_shape[:2]
+    shape = (batch, *size, weight.type.static_shape[3])
+    tile = tile_of(shape, channels, images.dtype)
+    if tile is None:
+        return None
+    lanes = target().lanes(weight.dtype.itemsize)
+    panels = Panels(panel_vectors(tile, shape, channels, weight.dtype.itemsize, lanes) * lanes)(weight)
+    (top, bottom), (left, right) = padding
+    height, width = (-(-n // tile) * tile - n for n in size)
+    x = _padded(images, ((top, bottom + height), (left, right + width)))
+    made = WinogradConvolution(tile, (shape[1], shape[2]), shape[3])(x, WinogradWeights(tile, turned)(panels))
+    return transpose(made, CHANNELS_FIRST)
+
+
+def _is_small(op: Convolution, kernel: tuple[int, ...]) -> bool:
+    """Whether it is a convolution that Winograd's method is for."""
+    alone = op.stride == op.dilation == (1, 1) and op.groups == 1
+    return alone and kernel == (KERNEL, KERNEL) and _is_direct(op)
+
+
+@rule(Apply(Conv2d, x, w, name="conv"))
+def winograd_convolution(x: Node, w: Node, conv: Node) -> Node | None:
+    """conv2d(x, w)  -->  channels first(winograd(padded(channels last(x)), transformed(panels(w))))
+
+    for 3 x 3 kernels, where there are enough channels and tiles that it takes less time.
+    """
+    op = conv.op
+    assert isinstance(op, Conv2d)
+    if not _is_small(op, w.type.static_shape[2:]):
+        return None
+    return _winograd(x, transpose(w, (2, 3, 1, 0)), conv.type.static_shape[2:], op.padding, turned=False)
+
+
+@rule(Apply(Conv2dInputGradient, dy, w, name="node"))
+def winograd_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
+    """input gradient(dy, w)  -->  channels first(winograd(padded(channels last(dy)), transformed(turned panels(w))))"""
+    op = node.op
+    assert isinstance(op, Conv2dInputGradient)
+    if not _is_small(op, w.type.static_shape[2:]) or any(side >= KERNEL for pair in op.padding for side in pair):
+        return None
+    size = node.type.static_shape[2:]
+    (top, _), (left, _) = op.padding
+    rows, columns = (
+        (KERNEL - 1 - before, wanted + before - given)
+        for before, wanted, given in zip((top, left), size, dy.type.static_shape[2:], strict=True)
+    )
+    return _winograd(dy, transpose(w, (2, 3, 0, 1)), size, (rows, columns), turned=True)
 
 
 @rule(Apply(Conv2d, x, w, name="conv"))
@@ -110,4 +166,12 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), CHANNELS_FIRST)
 
 
-DIRECT: list[Rule] = [*DEPTHWISE, direct_convolution, direct_filter_gradient, direct_input_gradient, *CONVOLUTION]
+DIRECT: list[Rule] = [
+    *DEPTHWISE,
+    winograd_convolution,
+    winograd_input_gradient,
+    direct_convolution,
+    direct_filter_gradient,
+    direct_input_gradient,
+    *CONVOLUTION,
+]

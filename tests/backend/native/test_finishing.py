@@ -11,6 +11,7 @@ from graphnet.backend.native.backend import NativeBackend
 from graphnet.executable import Executable
 from graphnet.graph.node import Node
 from graphnet.ops.convolution import Conv2dInputGradient
+from graphnet.schedule import base
 
 N = 5
 
@@ -23,7 +24,8 @@ def _riding(step: Executable) -> list[set[str]]:
     """The ops of each pass that rides along with a product, by their names."""
     steps = step.schedule.steps
     passes = [{steps[number].op.name for number in numbers} for numbers in step.program.lowered.merged]
-    return [names for names in passes if names & {"matmul", "direct_convolution", "direct_input_gradient"}]
+    heads = {"matmul", "direct_convolution", "direct_input_gradient", "winograd_convolution"}
+    return [names for names in passes if names & heads]
 
 
 def _agree(x: Node, y: Node, dtype: str = "float32") -> Executable:
@@ -100,6 +102,8 @@ def test_operands_are_held_until_what_rides_is_written() -> None:
     assert held and all(
         step.plan.slots[node].last >= number for node, number in held.items() if node in step.plan.slots
     )
+    for node, slots in step.plan.scratch.items():  # nor those of the scratch
+        assert all(slot.last >= held.get(base(value), 0) for slot in slots for value in node.inputs)
     assert len(_riding(step)) >= 2
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 CHILD = """
-import ctypes, mmap, sys
+import ctypes, itertools, mmap, sys
 import numpy as np
 from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
 from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
@@ -27,6 +27,8 @@ from graphnet.ops.pooling import (
 )
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 from graphnet.ops.windows import Col2im, Im2col
+from graphnet.backend.native import winograd_choice
+from graphnet.backend.native.winograd import WinogradConvolution, WinogradWeights
 from tests.backend.native.kernels import native
 
 PAGE = mmap.PAGESIZE
@@ -157,6 +159,16 @@ for behind in (False, True):
             dy = filled((2, counts[0] + 2 * reach, counts[1] + 2 * reach, filters), behind, dtype)
             op = DirectInputGradient(steps, spread, (0, 0), (reach, reach), (13, 14), channels)
             native(op, filled((2, 13, 14, channels), behind, dtype), [dy, back])
+        sizes = ((1, 6, 5, 1, 1), (3, 5, 7, 17, 33), (19, 8, 4, 16, 24))
+        for tile, staged, (n, h, w, c, o) in itertools.product((2, 4), (0, 6 << 20), sizes):
+            winograd_choice._STAGED = staged
+            weight = filled((-(-o // 16), 3, 3, c, 16), behind, dtype)
+            u = filled(((tile + 2) ** 2, weight.shape[0], c, 16), behind, dtype)
+            native(WinogradWeights(tile, False), u, [weight])
+            x = filled((n, -(-h // tile) * tile + 2, -(-w // tile) * tile + 2, c), behind, dtype)
+            y = filled((n, h, w, o), behind, dtype)
+            native(WinogradConvolution(tile, (h, w), o), y, [x, u])
+            assert np.allclose(y, 0.25 * 9 * c, rtol=1e-4)
 print("through")
 """
 

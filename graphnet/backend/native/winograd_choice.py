@@ -1,0 +1,137 @@
+"""Which tiles a Winograd convolution has, and in which blocks it goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphnet import config
+from graphnet.backend.native.contraction import best_vectors, cycles
+from graphnet.backend.native.target import target
+from graphnet.backend.native.tiling import image_vectors
+from graphnet.backend.native.winograd import KERNEL, TILES
+
+_CHUNKS = 8  # of a kernel, each with scratch of its own
+_BLOCK = 600 << 10  # bytes of scratch that a block of tiles should have
+_LEAST, _MOST = 16, 64  # tiles of a block: for fewer, weights are read too often
+_TRANSFORMED = {2: 40, 4: 130}  # cycles for a vector of a tile, before the products and after them
+_WEIGHTS = {2: 20, 4: 60}  # cycles for a vector of weights: half of it, as they may be prepared
+_BYTES = 6  # of weights in a cycle
+_ROWS = 6  # of a tile of a product
+_GAIN = 0.92  # of the time: for less, sums are not made by tiles
+_STAGED = 6 << 20  # bytes of scratch, up to which all tiles are one block
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of `images` times `rows` of tiles, from a first image and row on: `chunks` times so many blocks of each.
+
+    chunk_step: by how many images and rows of tiles one chunk follows another. is_whole: it is all there is.
+    """
+
+    images: int
+    rows: int
+    first_image: int = 0
+    first_row: int = 0
+    image_blocks: int = 1
+    row_blocks: int = 1
+    chunks: int = 1
+    chunk_step: tuple[int, int] = (0, 0)
+    is_whole: bool = False
+
+    @property
+    def end(self) -> int:
+        """The row of tiles behind the last."""
+        return self.first_row + self.rows * self.row_blocks + (self.chunks - 1) * self.chunk_step[1]
+
+
+def blocks(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> list[Blocks]:
+    """The blocks for results (N, H, W, filters). Only in the last row of blocks may tiles overhang the lower edge."""
+    batch, height, width, filters = shape
+    rows, columns = -(-height // tile), -(-width // tile)
+    each = (tile + KERNEL - 1) ** 2 * (channels + filters) * itemsize
+    if each * batch * rows * columns <= _STAGED:
+        return [Blocks(batch, rows, is_whole=True)]
+    wanted = min(_MOST, max(_LEAST, _BLOCK // each))
+    if rows * columns <= wanted:
+        return _of_images(batch, rows, max(1, min(wanted // (rows * columns), batch // 2)))
+    found = []
+    whole = rows - 1 if height % tile else rows
+    for first, count in ((0, whole), (whole, rows - whole)):
+        if count:
+            tall = max(d for d in range(1, count + 1) if count % d == 0 and (d == 1 or d * columns <= wanted))
+            found += _of_rows(batch, first, count // tall, tall)
+    return found
+
+
+def _of_images(batch: int, rows: int, images: int) -> list[Blocks]:
+    """Blocks of several whole images."""
+    count, left = divmod(batch, images)
+    chunks = min(_CHUNKS, count)
+    each = count // chunks
+    found = [Blocks(images, rows, image_blocks=each, chunks=chunks, chunk_step=(each * images, 0))]
+    done = chunks * each
+    if count > done:
+        found.append(Blocks(images, rows, done * images, chunks=count - done, chunk_step=(images, 0)))
+    return [*found, Blocks(left, rows, count * images)] if left else found
+
+
+def _of_rows(batch: int, first: int, count: int, tall: int) -> list[Blocks]:
+    """`count` blocks of `tall` rows of tiles in each image, from row `first` on."""
+    if batch < _CHUNKS // 2:
+        chunks = max(d for d in range(1, min(count, 2 * _CHUNKS) + 1) if count % d == 0)
+        inside = count // chunks
+        return [Blocks(1, tall, 0, first, batch, inside, chunks, (0, inside * tall))]
+    chunks = min(_CHUNKS, batch)
+    each = batch // chunks
+    found = [Blocks(1, tall, 0, first, each, count, chunks, (each, 0))]
+    left = batch - chunks * each
+    return [*found, Blocks(1, tall, chunks * each, first, 1, count, left, (1, 0))] if left else found
+
+
+def panel_vectors(tile: int, shape: Sequence[int], channels: int, itemsize: int, lanes: int) -> int:
+    """How many vectors a panel of filters should have."""
+    rows = min(piece.images * piece.rows for piece in blocks(tile, shape, channels, itemsize))
+    return best_vectors(rows * -(-shape[2] // tile), shape[3], lanes)
+
+
+def tile_of(shape: Sequence[int], channels: int, dtype: np.dtype) -> int | None:
+    """The tiles for results (N, H, W, filters); None where direct sums take less time, or are wanted.
+
+    Those of float64 always are: who asks for it asks for the smaller error.
+    """
+    if dtype != np.float32 or not config.native_winograd():
+        return None
+    tile = min(TILES, key=lambda tile: _cycles(tile, shape, channels, dtype.itemsize))
+    return tile if _cycles(tile, shape, channels, dtype.itemsize) < _GAIN * _direct(shape, channels, dtype) else None
+
+
+def _cycles(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> float:
+    """What a convolution costs by tiles, in cycles of one core."""
+    batch, height, width, filters = shape
+    lanes = target().lanes(itemsize)
+    way = blocks(tile, shape, channels, itemsize)
+    tiles = batch * -(-height // tile) * -(-width // tile)
+    side = tile + KERNEL - 1
+    together = max(piece.images * piece.rows for piece in way) * -(-width // tile)
+    times = tiles / together
+    vectors = best_vectors(together, filters, lanes)
+    products = side**2 * channels * cycles(together, filters, vectors, lanes)
+    weights = side**2 * channels * filters * itemsize / _BYTES
+    products = max(products, products * (1 - _ROWS / together) + weights)
+    changed = _TRANSFORMED[tile] * (-(-channels // lanes) + -(-filters // lanes)) * together
+    once = _WEIGHTS[tile] * channels * filters / lanes
+    return times * (products + changed) + once
+
+
+def _direct(shape: Sequence[int], channels: int, dtype: np.dtype) -> float:
+    """What it costs as direct sums."""
+    batch, height, width, filters = shape
+    lanes = target().lanes(dtype.itemsize)
+    rows = batch * height * width
+    vectors = image_vectors(shape, lanes)
+    products = KERNEL**2 * channels * cycles(rows, filters, vectors, lanes)
+    weights = KERNEL**2 * channels * filters * dtype.itemsize / _BYTES
+    return max(products, products * (1 - _ROWS / rows) + weights)
