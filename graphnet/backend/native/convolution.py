@@ -17,6 +17,7 @@ from graphnet.backend.native.contraction import (
     nested,
     split_columns,
 )
+from graphnet.backend.native.contraction import panels as cut
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Load, Statement, Store, Value, Var, affine
@@ -35,9 +36,8 @@ from graphnet.graph.node import Op
 
 _NEAR = 40 << 10  # bytes of a panel of weights that stay near while images pass by
 _BLOCK = 24 << 10  # bytes of both images that a block of a filter gradient reads
-_PARTS = 16  # of a batch, at most
-_PARTIAL = 1 << 20  # elements of all parts' sums
-_LEAST = 64  # places of such a block, so that its sums are worth loading and storing
+_PARTS = {16: 1 << 19, 8: 1 << 20}  # of a batch, at most, and elements of all their sums, which are read once more
+_LEAST = 128  # places of such a block, so that its sums are worth loading and storing
 _FAR = 256  # bytes from one place to the next: from there on a block's panel is copied together
 _LISTED = 40  # positions of the kernel times channels that are one list of rows
 
@@ -207,13 +207,19 @@ def _real(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
 
 
 def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scratch: Scratch) -> list[Kernel]:
-    """Sums over parts of the batch, these added, and the result turned to (O, C, kernel rows, kernel columns)."""
+    """Sums over parts of the batch, these added, and the result turned to (O, C, kernel rows, kernel columns).
+
+    The sums of a panel of filters lie side by side: so they fit into the first-level cache together.
+    """
     lanes = target().lanes(ELEMENTS[dy.dtype])
-    rows, columns, channels, filters = *op.kernel, x.shape[3], -(-dy.shape[3] // lanes) * lanes
-    parts = _parts(x.shape[0], rows * columns * channels * filters)
-    work = scratch.array(dy.dtype, (parts, rows, columns, channels, filters))
+    rows, columns, channels, filters = *op.kernel, x.shape[3], dy.shape[3]
+    sizes, _ = _depth(x, op.kernel, op.dilation)
+    width = lanes * best_vectors(prod(sizes[name] for name in _rows(sizes)), filters, lanes)
+    panels = -(-filters // width)
+    parts = _parts(x.shape[0], rows * columns * channels * panels * width)
+    work = scratch.array(dy.dtype, (parts, panels, rows, columns, channels, width))
     kernels = [_products(op, x, dy, work, scratch)]
-    size = rows * columns * channels * filters
+    size = work.strides[0]
     sums = [View(work.buffer, work.offset + part * size, (size,), (1,)) for part in range(parts)]
 
     def added(values: Sequence[Value]) -> list[Value]:
@@ -224,33 +230,45 @@ def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scr
 
     if parts > 1:
         kernels += pointwise(op.name, [sums[0]], sums, added) or []
-    strides = _real(out.shape, (1, filters, columns * channels * filters, channels * filters))
-    turned = View(work.buffer, work.offset, out.shape, strides)
-    return kernels + (pointwise(op.name, [out], [turned], lambda values: [values[0]]) or [])
+    _, panel, row, column, channel, along = work.strides
+    filter_, *others = out.strides
+    for first, wide, _, count in cut(filters, width // lanes, lanes):
+        shape = (count, wide, channels, rows, columns)
+        turned = View(
+            work.buffer,
+            work.offset + first // width * panel,
+            shape,
+            _real(shape, (panel, along, channel, row, column)),
+        )
+        strides = _real(shape, (filter_ * width, filter_, *others))
+        placed = View(out.buffer, out.offset + first * filter_, shape, strides)
+        kernels += pointwise(op.name, [placed], [turned], lambda values: [values[0]]) or []
+    return kernels
 
 
 def _parts(batch: int, size: int) -> int:
     """In how many equal parts, each with sums of its own, a batch is gone through."""
     return max(
         parts
-        for parts in range(1, min(batch, _PARTS) + 1)
-        if batch % parts == 0 and (parts == 1 or parts * size <= _PARTIAL)
+        for most, elements in _PARTS.items()
+        for parts in range(1, min(batch, most) + 1)
+        if batch % parts == 0 and (parts == 1 or parts * size <= elements)
     )
 
 
 def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: Scratch) -> Kernel:
     """A chunk is a part of the batch or, where that is one, a row of the kernel."""
-    parts, kernel_rows, columns, channels, filters = work.shape
-    row = columns * channels * filters
+    parts, _, _, columns, channels, width = work.shape
+    row, each = columns * channels * width, work.strides[0]
     sizes, along = _depth(x, op.kernel, op.dilation)
-    rows = tuple(sizes) if prod(sizes.values()) <= _LISTED else tuple(sizes)[-1:]
+    rows = _rows(sizes)
     around = {name: Var(name, sizes[name]) for name in sizes if name not in rows}
     part, n = Var("part", parts), Var("n", x.shape[0] // parts)
     chunk = around["i"] if parts == 1 and "i" in around else part
     given = {"part": part, "n": n, **around}
-    place = {"i": row, "j": channels * filters, "c": filters, "jc": filters, "part": kernel_rows * row, "o": 1}
+    place = {"i": row, "j": channels * width, "c": width, "jc": width, "part": each, "o": 1}
     lanes = target().lanes(ELEMENTS[dy.dtype])
-    vectors = best_vectors(prod(sizes[name] for name in rows), dy.shape[3], lanes)
+    vectors = width // lanes
     inside = [var for var in around.values() if var is not chunk]
     blocks = _blocks(dy, x)
     near: View | None = None
@@ -275,7 +293,7 @@ def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: 
             depth=("h", "w"),
             left=Operand(x.buffer, {**along, **seen}, x.offset + first * under * down),
             right=Operand(dy.buffer, own, dy.offset + first * h),
-            out=Operand(work.buffer, place, work.offset),
+            out=Operand(work.buffer, place, work.offset, panel=work.strides[1]),
             vectors=vectors,
             lanes=lanes,
             adds=True,
@@ -289,13 +307,26 @@ def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: 
             packed, filled = _near_panel(piece, near, {**given, "block": block, "panel": panel}, chunk)
             summed = contraction(replace(piece, right=packed), {**given, "block": block, "panel": panel})
             body += nested([block, panel], [*filled, *nested(inside, summed)])
-    each = kernel_rows * row if chunk is part else row
-    whole = Var("v", each // lanes)
-    at = affine({part: kernel_rows * row, chunk: each, whole: lanes}, work.offset)
-    zeros = For(whole, (Store(work.buffer, at, Const(0.0, dy.dtype, lanes)),))
+    zeros = _zeros(work, part, None if chunk is part else chunk)
     buffers = dict.fromkeys((x.buffer, dy.buffer, work.buffer, *(() if near is None else (near.buffer,))))
-    nest = nested([] if chunk is part else [part], [zeros, For(n, tuple(body))])
+    nest = nested([] if chunk is part else [part], [*zeros, For(n, tuple(body))])
     return Kernel(op.name, tuple(buffers), chunk, tuple(nest))
+
+
+def _zeros(work: View, part: Var, row: Var | None) -> list[Statement]:
+    """What clears the sums of a part, or of one row of the kernel in it."""
+    lanes = target().lanes(ELEMENTS[work.dtype])
+    each, panel, down, *_ = work.strides
+    count, size = (1, each) if row is None else (work.shape[1], down)
+    panels, whole = Var("p", count), Var("v", size // lanes)
+    steps = {part: each, panels: panel, whole: lanes} | ({} if row is None else {row: down})
+    zero = Store(work.buffer, affine(steps, work.offset), Const(0.0, work.dtype, lanes))
+    return nested([panels, whole], [zero])
+
+
+def _rows(sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """Which of the kernel's positions and the channels are the rows of tiles: all, where they are few."""
+    return tuple(sizes) if prod(sizes.values()) <= _LISTED else tuple(sizes)[-1:]
 
 
 def _near_panel(c: Contraction, near: View, given: Mapping[str, Var], chunk: Var) -> tuple[Operand, list[Statement]]:
