@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 
-_SPINS = 500  # some 10 microseconds
 _NAP = 20_000_000  # nanoseconds that a caller who must not be gone for long sleeps at most
 _FUTEX = {"x86_64": 202, "aarch64": 98}
 _PAUSE = {"x86_64": 'call void asm sideeffect "pause", ""()', "aarch64": 'call void asm sideeffect "yield", ""()'}
@@ -17,9 +16,9 @@ def can_wait() -> bool:
 
 
 def waiting() -> str:
-    """The functions gn_wait(word, old, naps), gn_advance(word), gn_deadline(after) and gn_late(deadline)."""
+    """The functions gn_wait(word, old, spins, naps), gn_advance(word), gn_deadline(after) and gn_late(deadline)."""
     machine = platform.machine()
-    return _WAITING.format(futex=_FUTEX[machine], pause=_PAUSE[machine], spins=_SPINS, nap=_NAP)
+    return _WAITING.format(futex=_FUTEX[machine], pause=_PAUSE[machine], nap=_NAP)
 
 
 _WAITING = """
@@ -28,9 +27,9 @@ declare i32 @clock_gettime(i32, ptr)
 
 @gn_nap = private constant [2 x i64] [i64 0, i64 {nap}]
 
-; Until *word is no longer `old`: look, then sleep. Returns early, `old` or not, where `naps` is set.
+; Until *word is no longer `old`: look so many times, then sleep. Returns early, `old` or not, where `naps` is set.
 ; The number of sleepers stands behind the word.
-define internal void @gn_wait(ptr %word, i32 %old, i1 %naps) {{
+define internal void @gn_wait(ptr %word, i32 %old, i32 %spins, i1 %naps) {{
 entry:
   %limit = select i1 %naps, ptr @gn_nap, ptr null
   br label %spin
@@ -42,7 +41,7 @@ spin:
 again:
   {pause}
   %n.next = add i32 %n, 1
-  %more = icmp ult i32 %n.next, {spins}
+  %more = icmp ult i32 %n.next, %spins
   br i1 %more, label %spin, label %tired
 tired:
   %sleepers = getelementptr inbounds i8, ptr %word, i64 4

@@ -75,6 +75,32 @@ def test_a_job_that_was_left_unfinished_is_ended_before_it_starts_anew():
     assert (count == 2).all()
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_worker_that_makes_room_for_its_caller_may_run_where_it_might_before(width):
+    """Both held to one processor, where there is no room to make; and to two, where the worker begins beside it."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < width:
+        pytest.skip(f"needs {width} processors")
+    step, _ = long_step(2, 1)
+    array = np.full((SIZE, SIZE), 1 / SIZE, "f")
+    expected = step(array)
+    workers = [thread.native_id for thread in threading.enumerate() if thread.name == "graphnet-1"]
+    before = [os.sched_getaffinity(worker) for worker in workers]
+    try:
+        os.sched_setaffinity(0, allowed[:1])
+        for _ in range(20):
+            for worker in workers:
+                os.sched_setaffinity(worker, allowed[:1])
+                os.sched_setaffinity(worker, allowed[:width])
+            assert step(array) == expected
+        time.sleep(0.05)  # until no worker is between two sets
+        assert all(os.sched_getaffinity(worker) == set(allowed[:width]) for worker in workers)
+    finally:
+        os.sched_setaffinity(0, allowed)
+        for worker, known in zip(workers, before, strict=True):
+            os.sched_setaffinity(worker, known)
+
+
 def test_two_threads_call_two_functions_at_once():
     steps = [long_step(threads, 10)[0] for threads in (2, 2, 3)]
     arrays = [np.random.default_rng(k).standard_normal((SIZE, SIZE)).astype("f") for k in range(3)]
