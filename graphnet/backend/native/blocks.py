@@ -75,7 +75,7 @@ class Blocks:
             made, numbers = body(row)
             return [*made, *(row.store(first + place, number) for place, number in enumerate(numbers))]
 
-        return row_kernels(self.name, views, reduced, statements, vectors=max(1, _WIDE // outs))
+        return row_kernels(self.name, views, reduced, statements, vectors=max(1, _WIDE // outs), rows=1)
 
 
 @dataclass(frozen=True)

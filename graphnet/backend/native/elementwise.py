@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from graphnet.backend.native.expressions import expression
@@ -23,6 +23,7 @@ from graphnet.backend.native.loops import (
     Value,
     Var,
     affine,
+    operations,
 )
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import View, merged_axes
@@ -31,6 +32,8 @@ from graphnet.ops.fused import Fused, Part
 
 Results: TypeAlias = "tuple[list[Statement], list[Value]]"
 
+_LONG = 16  # operations at an element that wait for each other so long that a processor has time for other ones
+_TOGETHER = (4, 2)  # vectors that are worked on at once then
 GRAIN = 8192  # elements of a chunk: enough that handing it to a thread costs little
 
 
@@ -133,14 +136,21 @@ class _Point:
     lanes: int
 
     def rows(self) -> list[Statement] | None:
-        """The innermost axis: whole vectors in a loop, then what is left as one vector of which some lanes count."""
+        """The innermost axis: whole vectors in a loop, then what is left as one vector of which some lanes count.
+
+        Where there is much to do with each, several vectors are worked on at once, as one.
+        """
         vectors, left = divmod(self.nest.count, self.lanes)
         body: list[Statement] = []
-        if vectors:
-            step = Var("v", vectors)
-            made = self._vector(step, self.nest.start, None)
-            if made is None:
-                return None
+        step = Var("v", vectors)
+        made = self._vector(step, self.nest.start, None) if vectors else []
+        if made is None:
+            return None
+        together = next((n for n in _TOGETHER if vectors % n == 0 and vectors > 1), 1)
+        if self.lanes > 1 and together > 1 and operations(made) > _LONG:
+            step = Var("v", vectors // together)
+            made = replace(self, lanes=self.lanes * together)._vector(step, self.nest.start, None) or made
+        if made:
             body.append(For(step, tuple(made)))
         if left:
             made = self._vector(None, self.nest.start + vectors * self.lanes, left)

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphnet.backend.base import Bound
 from graphnet.backend.native.contraction import Finishing
-from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Kernel, Register, Statement, Value, parts
+from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Kernel, Register, Set, Statement, Value, operations
 from graphnet.backend.native.merging import Pass, Place, together
 from graphnet.backend.native.ops import DirectConvolution, DirectInputGradient
 from graphnet.backend.native.spans import meet, span
@@ -187,11 +187,5 @@ def _operations(walk: Pass, finishing: Finishing, dtype: str) -> int:
     """How many operations one element takes."""
     loaded = [Register(f"l{number}", view.dtype, 8) for number, view in enumerate(finishing.loads)]
     statements, results = finishing.make(Register("total", dtype, 8), loaded)
-    stack: list[Value] = [*results, *(s.value for s in statements if not hasattr(s, "body"))]
-    seen: set[Value] = set()
-    while stack:
-        value = stack.pop()
-        if value not in seen:
-            seen.add(value)
-            stack += parts(value)
-    return sum(isinstance(value, Apply) for value in seen)
+    made: list[Statement] = [*statements, *(Set(Register("result", value.dtype), value) for value in results)]
+    return operations(made)

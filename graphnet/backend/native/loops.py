@@ -267,6 +267,18 @@ def accesses(body: Sequence[Statement]) -> Iterator[tuple[str, Load | Store]]:
             stack += found
 
 
+def operations(body: Sequence[Statement]) -> int:
+    """How many operations the statements are, loops left aside."""
+    stack = [statement.value for statement in body if not isinstance(statement, For)]
+    seen: set[Value] = set()
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen.add(value)
+            stack += parts(value)
+    return sum(isinstance(value, Apply) for value in seen)
+
+
 def assigned(body: Sequence[Statement]) -> dict[Register, None]:
     """The registers that `body` sets, in order."""
     found: dict[Register, None] = {}

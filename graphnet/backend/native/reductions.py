@@ -104,9 +104,10 @@ def wide(number: Value, like: Value) -> Value:
 
 def shifted_exponentials(row: Row, dtype: str, finite: bool = False) -> tuple[list[Statement], Register, Value]:
     """Statements for the largest element (0 where that is infinite, if `finite`) and for the sum of exp(x - it)."""
-    statements, largest = row.fold(LARGEST, _first, dtype)
+    statements, largest = row.fold(LARGEST_NUMBER, _first, dtype)  # a NaN shows in the sum
     top = Register("top", dtype, largest.width)
-    more, total = row.fold(SUM, lambda values: f.exp(f.sub(values[0], wide(top, values[0]))), dtype)
+    power = f.exp if finite else f.exp_of_negative
+    more, total = row.fold(SUM, lambda values: power(f.sub(values[0], wide(top, values[0]))), dtype)
     return [*statements, Set(top, _finite(largest) if finite else largest), *more], top, total
 
 
@@ -159,7 +160,7 @@ def _softmax(op: reductions.Softmax, out: View, inputs: Sequence[View], scratch:
 
         return [*statements, Set(scale, f.div(f.const(total, 1.0), total)), *row.each(1, share)]
 
-    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body, rows=4)
+    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
 
 
 def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:
@@ -174,7 +175,7 @@ def _log_softmax(op: reductions.LogSoftmax, out: View, inputs: Sequence[View], s
 
         return [*statements, Set(log_total, f.log(total)), *row.each(1, less)]
 
-    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body, rows=4)
+    return row_kernels(op.name, [x, out], [op.axis % len(x.shape)], body)
 
 
 def _arg_extreme(op: reductions.ArgExtreme, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Kernel]:

@@ -264,15 +264,15 @@ def row_kernels(
     make: Callable[[Row], list[Statement]],
     *,
     vectors: int = 1,
-    rows: int = 1,
+    rows: int = 4,
     in_turn: bool = False,
 ) -> list[Kernel]:
     """The kernels that run `make`'s statements for every row of `views`, whose first is read (or written) in full.
 
     vectors: where lanes are rows, how many machine vectors of them `make` should get at once; more keep more of memory
-    busy as long as there are registers for them. rows: where lanes go along a short row, how many rows should be done
-    side by side, so that work need not wait for a row's sum. in_turn: a row's elements come one after the other, in
-    their order.
+    busy as long as there are registers for them. rows: where lanes go along a short row, how many rows are done side
+    by side if they can be, so that work need not wait for a row's sum. in_turn: a row's elements come one after the
+    other, in their order.
     """
     inside = set(reduced)
     kept = merged_axes(views, [axis for axis in range(len(views[0].shape)) if axis not in inside])

@@ -141,3 +141,15 @@ def test_division_by_zero_and_negative_powers_raise():
         native(elementwise.IntegerFloorDivide(), out, [x, x])
     with pytest.raises(DataError, match="negative power"):
         native(powers.IntegerPower(), out, [x, -x])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vectors_that_are_worked_on_at_once(dtype):
+    """Much work at each element: whatever number of vectors and rest there is, each element comes out the same."""
+    x = np.random.default_rng(0).standard_normal((3, 300)).astype(dtype)
+    wanted = np.empty_like(x)
+    native(activations.Gelu(), wanted, [x])
+    for size in (5, 16, 24, 56, 61, 64, 130, 256):
+        out = np.empty_like(x[:, :size])
+        native(activations.Gelu(), out, [x[:, :size]])
+        np.testing.assert_array_equal(out, wanted[:, :size], err_msg=f"{size}")
