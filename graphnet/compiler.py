@@ -36,6 +36,7 @@ def compile(
     *,
     backend: str | None = None,
     threads: int | None = None,
+    tune: float | str | None = None,
     rewrite: bool = True,
     reuse: bool = True,
     fast_math: bool = False,
@@ -49,6 +50,11 @@ def compile(
     is installed and "numpy" if not. Where llvmlite is missing or cannot run, "native" warns and "numpy" does the work.
     threads: of the native backend; None takes as many as there are processors. The results' bits do not depend on it.
     NumPy's matrix products use the threads of its BLAS library, so the other backends refuse a number.
+    tune: seconds, or a text such as "30s" or "2min", for which the native backend measures at most, for each size that
+    is compiled, what there are several ways to do: which operands of a product are packed, how wide panels are, how
+    places of images are listed. The fastest is kept in the cache folder for this processor and number of threads; what
+    is compiled later takes it over, with `tune` or without. The results' bits do not depend on it. None measures
+    nothing. The other backends have nothing to choose from, and refuse a time.
     rewrite, reuse: off to run the graph as declared, or with bytes of its own for every value; the results agree.
     fast_math: also allow rewrites that change rounding or the treatment of NaN and infinity.
     check: 0 trusts; 1 also verifies each pass; 2 also compares each step with its reference kernel and fills freed
@@ -61,7 +67,7 @@ def compile(
     wanted = check_outputs(outputs)
     graph = collect_updates(listed(wanted), updates)
     _check_closed(graph, given)
-    chosen = get_backend(backend, threads)
+    chosen = get_backend(backend, threads, tune)
     if check is not None and check not in (0, 1, 2):
         raise ArgumentError(f"check must be 0, 1, 2 or None, got {check!r}")
 
@@ -76,6 +82,7 @@ def compile(
             for name, before, after in log.passes:
                 check_pass(name, before, after)
         order = schedule(rewritten, chosen.is_certain)
+        chosen.tune(order)
         wanted_work = {node: chosen.workspace(node, order.graph.layouts) for node in order.steps}
         plan = plan_memory(order, wanted_work, chosen.held(order), reuse=reuse)
         verify_plan(plan)

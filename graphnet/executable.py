@@ -135,6 +135,7 @@ class Executable:
                 f"steps: {len(program.schedule.steps)}, of which {program.schedule.commit_start} before the commit"
                 f" and {program.schedule.prepared} only when a parameter has changed",
                 f"kernels: {program.lowered.own} {program.lowered.backend.name}, the others the ops' own",
+                *program.lowered.backend.notes(program.schedule),
                 *(f"in one pass: {program.schedule.named(steps)}" for steps in program.lowered.merged),
                 f"peak bytes: {program.plan.peak_bytes:,} (largest sum of live bytes {program.plan.live_bytes:,})",
             ]

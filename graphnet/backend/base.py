@@ -51,6 +51,12 @@ class Backend(Protocol):
     def is_certain(self, node: Node) -> bool:
         """Whether the kernel of a matrix product is one call of C code, which cannot fail."""
 
+    def tune(self, order: Schedule) -> None:
+        """Take over what was measured of the steps before, and measure them where that was asked for."""
+
+    def notes(self, order: Schedule) -> Sequence[str]:
+        """What there is to tell of how the steps are done, a line each."""
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """Types of the scratch arrays of one step, which are planned as the op's own are and come as `Bound.work`.
 

@@ -312,6 +312,13 @@ class NaiveBackend:
         """No: its loops are Python's."""
         return False
 
+    def tune(self, order: Schedule) -> None:
+        """Nothing: there is one way to do each step."""
+
+    def notes(self, order: Schedule) -> Sequence[str]:
+        """None."""
+        return ()
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""
         return own_workspace(node)

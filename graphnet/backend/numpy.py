@@ -35,6 +35,13 @@ class NumpyBackend:
         """No: it is called from Python, where signals are answered."""
         return False
 
+    def tune(self, order: Schedule) -> None:
+        """Nothing: there is one way to do each step."""
+
+    def notes(self, order: Schedule) -> Sequence[str]:
+        """None."""
+        return ()
+
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the op says."""
         return own_workspace(node)

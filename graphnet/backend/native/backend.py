@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import groupby
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphnet.backend.base import Bound, Kernel, own_workspace
+from graphnet.backend.native.choices import MODEL
 from graphnet.backend.native.finishing import REACH, finished, held, reads
 from graphnet.backend.native.fusing import MOMENTS, fuse_passes
-from graphnet.backend.native.makers import Located, Maker, named
+from graphnet.backend.native.makers import Located, Maker, named, signature
 from graphnet.backend.native.masks import MASKS, place_masks
 from graphnet.backend.native.merging import Pass, grouped, in_one_pass
 from graphnet.backend.native.pool import available
@@ -26,6 +27,7 @@ from graphnet.backend.native.recall import recall, remember
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.spans import Access, readers
 from graphnet.backend.native.steps import Module, Native, checks_first, kernel_of
+from graphnet.backend.native.tuning import Table, Tuned, cases, measured, said
 from graphnet.backend.native.waiting import can_wait
 from graphnet.backend.ready import Ready, Wanted
 from graphnet.errors import MissingExtraError
@@ -59,9 +61,12 @@ class NativeBackend:
     name = "native"
     rules: Sequence[Rule] = [*DIRECT, *MOMENTS, *MASKS]
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, seconds: float | None = None) -> None:
+        """seconds: to measure what there are several ways to do, at most, for each program; None: not at all."""
         self.threads = available() if threads is None else threads
+        self.seconds = seconds
         self._maker = Maker()
+        self._tuned: dict[Hashable, Tuned] = {}
 
     def fuse(self, graph: Graph, log: Log) -> Graph:
         """Elementwise work goes to whoever reads it, reductions included."""
@@ -70,6 +75,26 @@ class NativeBackend:
     def is_certain(self, node: Node) -> bool:
         """Where the product has loops: of floats, and not of nothing."""
         return node.type.is_float and all(value.type.static_size for value in (node, *node.inputs))
+
+    def tune(self, order: Schedule) -> None:
+        """Products and convolutions: what is known of them is taken over, the others are measured if that is wanted."""
+        table = Table(self.threads)
+        if self.seconds is None and not table.entries:
+            return
+        found = {said(case.op, case.views): case for case in cases(order)}
+        if self.seconds is not None:
+            unknown = [case for name, case in found.items() if name not in table.entries]
+            table.add(measured(unknown, self.threads, self.seconds))
+        for name, case in found.items():
+            entry = table.entries.get(name)
+            if entry is not None and entry.choice != MODEL:
+                key = signature(case.op, case.views)
+                self._maker.choices[key], self._tuned[key] = entry.choice, entry
+
+    def notes(self, order: Schedule) -> Sequence[str]:
+        """What was measured to be faster than what the cost model says."""
+        known = [(case, self._tuned.get(signature(case.op, case.views))) for case in cases(order)]
+        return [f"tuned: {case}: {entry}" for case, entry in known if entry is not None]
 
     def workspace(self, node: Node, layouts: Mapping[Node, np.ndarray]) -> Sequence[TensorType]:
         """What the step's loops ask for; where it has none, what the op says."""
@@ -109,12 +134,12 @@ class NativeBackend:
         return found
 
     def recall(self, wanted: Wanted) -> Ready | None:
-        """From the store of compiled code."""
-        return recall(wanted, self.threads)
+        """From the store of compiled code; nothing where there is something to measure first."""
+        return None if self.seconds is not None else recall(wanted, self.threads)
 
     def remember(self, wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
         """In the store of compiled code."""
-        remember(wanted, lowered, ready)
+        remember(wanted, self.threads, lowered, ready)
 
 
 def _merged(natives: Sequence[Native]) -> list[Located]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from graphnet.backend.native import functions as f
+from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
     Contraction,
     Finishing,
@@ -43,7 +44,12 @@ _LISTED = 40  # positions of the kernel times channels that are one list of rows
 
 
 def direct(
-    op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing | None = None
+    op: Op,
+    out: View,
+    inputs: Sequence[View],
+    scratch: Scratch,
+    finishing: Finishing | None = None,
+    choice: Choice = MODEL,
 ) -> list[Kernel] | None:
     """Kernels of `Panels`, a direct convolution or a gradient of one; None for other ops, and for other layouts.
 
@@ -57,16 +63,16 @@ def direct(
         return None
     x, other = inputs
     if isinstance(op, DirectConvolution):
-        return _forward(op, out, x, other, finishing)
+        return _forward(op, out, x, other, finishing, choice)
     if isinstance(op, DirectInputGradient):
-        return _input_gradient(op, out, x, other, finishing)
+        return _input_gradient(op, out, x, other, finishing, choice)
     if isinstance(op, DirectFilterGradient):
         found: list[Kernel] = []
         if other.strides[3] != 1 and other.shape[3] != 1:  # filters are lanes: they have to lie side by side
             near = scratch.array(other.dtype, other.shape)
             found = copied(op.name, near, other)
             other = near
-        return found + _filter_gradient(op, out, x, other, scratch)
+        return found + _filter_gradient(op, out, x, other, scratch, choice)
     return None
 
 
@@ -117,10 +123,12 @@ def _weights(w: View, steps: tuple[int, int] = (1, 1), offset: int = 0) -> Opera
     return Operand(w.buffer, strides, w.offset + offset, panel=panel, padded=True)
 
 
-def _forward(op: DirectConvolution, out: View, x: View, w: View, finishing: Finishing | None) -> list[Kernel]:
+def _forward(
+    op: DirectConvolution, out: View, x: View, w: View, finishing: Finishing | None, choice: Choice
+) -> list[Kernel]:
     sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
     (down, right), (n, row, column, _) = op.stride, x.strides
-    way = images(out.shape, target().lanes(ELEMENTS[out.dtype]))
+    way = images(out.shape, target().lanes(ELEMENTS[out.dtype]), choice.tall)
     left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
     return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4], finishing), w))
 
@@ -168,7 +176,7 @@ def _near(c: Contraction, w: View) -> list[Contraction]:
 
 
 def _input_gradient(
-    op: DirectInputGradient, out: View, dy: View, w: View, finishing: Finishing | None
+    op: DirectInputGradient, out: View, dy: View, w: View, finishing: Finishing | None, choice: Choice
 ) -> list[Kernel] | None:
     """A contraction for each class of places that the same positions of the kernel reach; 0 where none does."""
     kernels: list[Kernel] = []
@@ -188,7 +196,7 @@ def _input_gradient(
                 return None
             kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
             continue
-        way = images(shape, target().lanes(ELEMENTS[out.dtype]))
+        way = images(shape, target().lanes(ELEMENTS[out.dtype]), choice.tall)
         first = (rows.offset + op.before[0]) * row + (columns.offset + op.before[1]) * column
         depth = {"i": -rows.back * row, "j": -columns.back * column, "c": along}
         left = Operand(dy.buffer, way.strides(n, row, column) | depth, dy.offset + first)
@@ -206,19 +214,23 @@ def _real(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
 # -- the filter gradient ---------------------------------------------------------------------------------------------
 
 
-def _filter_gradient(op: DirectFilterGradient, out: View, x: View, dy: View, scratch: Scratch) -> list[Kernel]:
+def _filter_gradient(
+    op: DirectFilterGradient, out: View, x: View, dy: View, scratch: Scratch, choice: Choice
+) -> list[Kernel]:
     """Sums over parts of the batch, these added, and the result turned to (O, C, kernel rows, kernel columns).
 
-    The sums of a panel of filters lie side by side: so they fit into the first-level cache together.
+    The sums of a panel of filters lie side by side: so they fit into the first-level cache together. In how many parts
+    the batch goes, which decides the order of sums, does not depend on the choice.
     """
     lanes = target().lanes(ELEMENTS[dy.dtype])
     rows, columns, channels, filters = *op.kernel, x.shape[3], dy.shape[3]
     sizes, _ = _depth(x, op.kernel, op.dilation)
-    width = lanes * best_vectors(prod(sizes[name] for name in _rows(sizes)), filters, lanes)
-    panels = -(-filters // width)
-    parts = _parts(x.shape[0], rows * columns * channels * panels * width)
-    work = scratch.array(dy.dtype, (parts, panels, rows, columns, channels, width))
-    kernels = [_products(op, x, dy, work, scratch)]
+    vectors = best_vectors(prod(sizes[name] for name in _rows(sizes)), filters, lanes)
+    whole = -(-filters // (lanes * vectors)) * lanes * vectors
+    parts = _parts(x.shape[0], rows * columns * channels * whole)
+    width = lanes * (choice.panel or vectors)
+    work = scratch.array(dy.dtype, (parts, -(-filters // width), rows, columns, channels, width))
+    kernels = [_products(op, x, dy, work, scratch, choice)]
     size = work.strides[0]
     sums = [View(work.buffer, work.offset + part * size, (size,), (1,)) for part in range(parts)]
 
@@ -256,7 +268,7 @@ def _parts(batch: int, size: int) -> int:
     )
 
 
-def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: Scratch) -> Kernel:
+def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: Scratch, choice: Choice) -> Kernel:
     """A chunk is a part of the batch or, where that is one, a row of the kernel."""
     parts, _, _, columns, channels, width = work.shape
     row, each = columns * channels * width, work.strides[0]
@@ -272,7 +284,7 @@ def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: 
     inside = [var for var in around.values() if var is not chunk]
     blocks = _blocks(dy, x)
     near: View | None = None
-    if dy.strides[2] * ELEMENTS[dy.dtype] >= _FAR:
+    if dy.strides[2] * ELEMENTS[dy.dtype] >= _FAR if choice.right is None else choice.right:
         near = scratch.array(dy.dtype, (chunk.extent, blocks[0][1] * dy.shape[2], vectors * lanes))
     body: list[Statement] = []
     for first, tall, times in blocks:

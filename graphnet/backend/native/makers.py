@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from graphnet.backend.base import Bound
+from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import Finishing
 from graphnet.backend.native.convolution import direct
 from graphnet.backend.native.copies import copies
@@ -74,13 +75,18 @@ class Maker:
 
     def __init__(self) -> None:
         self._made: dict[Hashable, Made | None] = {}
+        self.choices: dict[Hashable, Choice] = {}  # by `signature`, where they are not the cost model's
 
     def __call__(self, op: Op, views: Sequence[View]) -> Made | None:
         """The loops that fill views[0] from the others; None where the op's reference kernel has to."""
-        key = op, layout(views)
+        choice = self._choice(op, views)
+        key = op, layout(views), choice
         if key not in self._made:
-            self._made[key] = _made(op, views)
+            self._made[key] = made(op, views, choice)
         return self._made[key]
+
+    def _choice(self, op: Op, views: Sequence[View]) -> Choice:
+        return self.choices.get(signature(op, views), MODEL) if self.choices else MODEL
 
     def scratch_types(self, op: Op, arrays: Sequence[np.ndarray]) -> tuple[TensorType, ...] | None:
         """The scratch of the step that fills arrays[0] from the others, which need strides only; None if none is."""
@@ -108,8 +114,14 @@ class Maker:
             border = loops[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
         elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
             point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
-        head = Head(step, partial(_finished, step.op), readers) if isinstance(step.op, HEADS) else None
+        finish = partial(_finished, step.op, self._choice(step.op, found[0]))
+        head = Head(step, finish, readers) if isinstance(step.op, HEADS) else None
         return Located((number,), loops, (*blocks, *made.scratch.blocks(step.work)), access, point, border, head)
+
+
+def signature(op: Op, views: Sequence[View]) -> Hashable:
+    """What a choice is made for: the op and its arrays, wherever they lie, apart or one over the other."""
+    return op, tuple((view.dtype, view.shape, view.strides) for view in views)
 
 
 def _counting(op: Op, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -122,42 +134,50 @@ def named(prefix: str, made: Iterable[Loops]) -> tuple[Loops, ...]:
     return tuple(replace(loops, name=f"{prefix}.{part}.{loops.name}") for part, loops in enumerate(made))
 
 
-def _finished(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing) -> list[Loops] | None:
+def _finished(
+    op: Op, choice: Choice, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing
+) -> list[Loops] | None:
     """The loops of a product whose result is finished as it is made."""
     if isinstance(op, Matmul):
         a, b = inputs
-        return matmul(out, a, b, scratch, finishing)
-    return _convolution(op, out, inputs, scratch, finishing)
+        return matmul(out, a, b, scratch, finishing, choice)
+    return _convolution(op, out, inputs, scratch, finishing, choice)
 
 
 def _convolution(
-    op: Op, out: View, inputs: Sequence[View], scratch: Scratch, finishing: Finishing | None = None
+    op: Op,
+    out: View,
+    inputs: Sequence[View],
+    scratch: Scratch,
+    finishing: Finishing | None,
+    choice: Choice,
 ) -> list[Loops] | None:
     if isinstance(op, Winograd):
         return winograd(op, out, inputs, scratch, finishing)
-    return direct(op, out, inputs, scratch, finishing)
+    return direct(op, out, inputs, scratch, finishing, choice)
 
 
-def _made(op: Op, views: Sequence[View]) -> Made | None:
+def made(op: Op, views: Sequence[View], choice: Choice = MODEL) -> Made | None:
+    """The loops that fill views[0] from the others; None where the op's reference kernel has to."""
     scratch = Scratch()
-    made = _loops(op, views[0], views[1:], scratch)
-    if made is None:
+    found = _loops(op, views[0], views[1:], scratch, choice)
+    if found is None:
         return None
-    for loops in made:
+    for loops in found:
         prove(loops)
-    return Made(tuple(made), tuple(dict.fromkeys(view.buffer for view in views)), scratch)
+    return Made(tuple(found), tuple(dict.fromkeys(view.buffer for view in views)), scratch)
 
 
-def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch) -> list[Loops] | None:
+def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, choice: Choice) -> list[Loops] | None:
     if isinstance(op, Matmul):
         a, b = inputs
-        return matmul(out, a, b, scratch)
+        return matmul(out, a, b, scratch, choice=choice)
     if isinstance(op, LabelOp):
         return label_loss(op, out, *inputs)
     if op.elementwise or isinstance(op, Fused):
         return elementwise(op, out, inputs)
     if isinstance(op, (Direct, Panels, Winograd)):
-        return _convolution(op, out, inputs, scratch)
+        return _convolution(op, out, inputs, scratch, None, choice)
     if isinstance(op, Pad) and not inputs[0].is_bool:
         return padding(op, out, *inputs)
     if isinstance(op, (Uniform, Mask)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 
+from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
     Contraction,
     Finishing,
@@ -42,7 +43,9 @@ _REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
 _LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level cache holds
 
 
-def matmul(out: View, a: View, b: View, scratch: Scratch, finishing: Finishing | None = None) -> list[Kernel] | None:
+def matmul(
+    out: View, a: View, b: View, scratch: Scratch, finishing: Finishing | None = None, choice: Choice = MODEL
+) -> list[Kernel] | None:
     """out = a @ b; None for integers. Vectors run along the result's columns or, the product turned, along its rows.
 
     Where there are few rows or columns and both operands lie along the depth, elements are dot products of two rows.
@@ -54,7 +57,7 @@ def matmul(out: View, a: View, b: View, scratch: Scratch, finishing: Finishing |
     a, b = (view.broadcast((*batch, *view.shape[-2:])) for view in (a, b))
     turned = None if finishing is None else finishing.moved(_turned)
     ways = [(a, b, out, lanes, finishing), (_turned(b), _turned(a), _turned(out), lanes, turned)]
-    able = [_Product(*way) for way in ways if _neighbours(way[2])] or [_Product(a, b, out, 1, finishing)]
+    able = [_Product(*way, choice) for way in ways if _neighbours(way[2])] or [_Product(a, b, out, 1, finishing)]
     product = min(able, key=lambda way: way.packing)
     if product.finishing is not None and not (product.lanes == 1 or product.finishing.is_in_vectors):
         return None
@@ -103,7 +106,7 @@ def _far(rows: int, stride: int, size: int) -> bool:
 class _Product:
     """out = left @ right along the last two axes, for each index of those in front; vectors have `lanes` columns.
 
-    panel: vectors of a panel, where another product has packed the right operand already.
+    Parts of a product, whose right operand it has packed already, have panels as wide as its own, whatever they cost.
     """
 
     left: View
@@ -111,7 +114,7 @@ class _Product:
     out: View
     lanes: int
     finishing: Finishing | None = None
-    panel: int | None = None
+    choice: Choice = MODEL
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -121,7 +124,7 @@ class _Product:
     @property
     def vectors(self) -> int:
         """Of a panel."""
-        return self.panel or best_vectors(self.sizes[0], self.sizes[1], self.lanes)
+        return self.choice.panel or best_vectors(self.sizes[0], self.sizes[1], self.lanes)
 
     @property
     def width(self) -> int:
@@ -133,11 +136,15 @@ class _Product:
         rows, columns, depth = self.sizes
         if self.lanes == 1 or not _neighbours(self.right):
             return self.lanes > 1
+        if self.choice.right is not None:
+            return self.choice.right
         far = _far(depth, self.right.strides[-2], ELEMENTS[self.out.dtype])
         return rows >= _ROWS and columns > self.lanes and (far or depth > _DEEP)
 
     @property
     def packs_left(self) -> bool:
+        if self.choice.left is not None:
+            return self.lanes > 1 and self.choice.left
         return self.lanes > 1 and self.left.strides[-1] != 1 and self.sizes[1] >= _PANELS * self.width
 
     @property
@@ -165,7 +172,7 @@ class _Product:
             cut = partial(_cut, axis=0, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
             rows = (cut(self.left), _again(self.right, times), cut(self.out))
-            part = _Product(*rows, self.lanes, finishing, self.vectors)
+            part = _Product(*rows, self.lanes, finishing, replace(self.choice, panel=self.vectors))
             kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
         return kernels
 
@@ -193,8 +200,8 @@ class _Product:
             size, times = wide * together, count // together
             cut = partial(_cut, axis=1, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
-            part = _Product(_again(self.left, times), cut(self.right), cut(self.out), self.lanes, finishing)
-            kernels.append(part.kernel(scratch))
+            columns_of = (_again(self.left, times), cut(self.right), cut(self.out))
+            kernels.append(_Product(*columns_of, self.lanes, finishing, self.choice).kernel(scratch))
         return kernels
 
     def kernel(self, scratch: Scratch, packed: View | None = None) -> Kernel:

@@ -7,16 +7,13 @@ it is read: none may leave its array, as `prove` has shown that no function leav
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import accumulate, pairwise
 from operator import setitem
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,9 +22,12 @@ from graphnet.backend.base import Kernel
 from graphnet.backend.native.job import Called, Job
 from graphnet.backend.native.library import Code, recalled
 from graphnet.backend.native.objects import kept, key_of
+from graphnet.backend.native.sources import SOURCES
 from graphnet.backend.native.spans import span
 from graphnet.backend.native.steps import Check, Native
 from graphnet.backend.native.structure import UnsaidError, structure
+from graphnet.backend.native.target import target
+from graphnet.backend.native.tuning import Table
 from graphnet.backend.ready import Freshness, Ready, Wanted
 from graphnet.graph.node import Op
 from graphnet.memory import aligned_bytes
@@ -50,7 +50,7 @@ def recall(wanted: Wanted, threads: int) -> Ready | None:
         return None
     try:
         text, storages = structure(wanted)
-        entry = store.get(_key(text))
+        entry = store.get(_key(text, threads))
         if entry is None:
             return None
         size = int.from_bytes(entry[:_LENGTH], "little")
@@ -76,7 +76,7 @@ def recall(wanted: Wanted, threads: int) -> Ready | None:
     )
 
 
-def remember(wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
+def remember(wanted: Wanted, threads: int, lowered: Lowered, ready: Ready) -> None:
     """Keep a program for later processes, where all of it can be said: native kernels, checks, copies."""
     store = kept()
     if store is None:
@@ -86,23 +86,12 @@ def remember(wanted: Wanted, lowered: Lowered, ready: Ready) -> None:
         entry = _entry(lowered, ready, storages)
     except UnsaidError:
         return
-    store.put(_key(text), entry)
+    store.put(_key(text, threads), entry)
 
 
-def _key(text: str) -> str:
-    return key_of(_FORMAT, f"{np.__version__} {_SOURCES}\n{text}")
-
-
-def _sources() -> str:
-    """A digest of the names, sizes and times of our own files, by which Python too sees that a file has changed."""
-    package = Path(__file__).parents[2]
-    found = []
-    for folder, _, names in os.walk(package):
-        for name in names:
-            if name.endswith(".py"):
-                status = os.stat(os.path.join(folder, name))
-                found.append(f"{os.path.relpath(folder, package)}/{name} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()
+def _key(text: str, threads: int) -> str:
+    """With what was measured, for so many threads: it decides which loops a program has."""
+    return key_of(_FORMAT, f"{np.__version__} {SOURCES} {target()} {Table(threads).digest()}\n{text}")
 
 
 def _entry(lowered: Lowered, ready: Ready, storages: Sequence[Storage]) -> bytes:
@@ -212,9 +201,6 @@ def _op(module: str, name: str, fields: Sequence[Any]) -> Op:
     if not (isinstance(found, type) and issubclass(found, Op)):
         raise ValueError(f"{module}.{name} is no op")
     return found(*(np.dtype(field[0]) if isinstance(field, list) else field for field in fields))
-
-
-_SOURCES = _sources()  # now, when this process has read them: what is changed later is not what runs here
 
 
 class _Memory:

@@ -66,10 +66,10 @@ def _kernel(name: str, parts: Sequence[Contraction], chunk: Var) -> Kernel:
     return Kernel(name, tuple(buffers), chunk, tuple(body))
 
 
-def images(shape: Sequence[int], lanes: int) -> Images:
-    """The way through the places of `shape`, (N, H, W, filters)."""
+def images(shape: Sequence[int], lanes: int, chosen: int | None = None) -> Images:
+    """The way through the places of `shape`, (N, H, W, filters). chosen: rows listed together, where that is known."""
     batch, height, width, filters = shape
-    tall = _tall(height, width, filters, lanes)
+    tall = chosen if chosen in lists(height, width) else _tall(height, width, filters, lanes)
     listed = _divisor(batch, _LISTED // (2 * height * width)) if tall == height and width < _WIDE else 1
     each = listed
     while each * height * width < _CHUNK and batch % (2 * each) == 0 and batch >= 2 * each * _CHUNKS:
@@ -95,7 +95,12 @@ def _tall(height: int, width: int, filters: int, lanes: int) -> int:
         spared = 1.0 if tall > 1 else _LITTLE
         return spared * cycles(rows, filters, best_vectors(rows, filters, lanes), lanes) / tall
 
-    return min((d for d in range(1, height + 1) if height % d == 0 and (d == 1 or d * width <= _LISTED)), key=cost)
+    return min(lists(height, width), key=cost)
+
+
+def lists(height: int, width: int) -> list[int]:
+    """How many rows of an image can be listed together."""
+    return [d for d in range(1, height + 1) if height % d == 0 and (d == 1 or d * width <= _LISTED)]
 
 
 def _divisor(size: int, most: int) -> int:
