@@ -16,7 +16,7 @@ import numpy as np
 from graphnet.backend.base import Bound, Kernel, own_workspace
 from graphnet.backend.native.choices import MODEL
 from graphnet.backend.native.finishing import REACH, finished, held, reads
-from graphnet.backend.native.fusing import MOMENTS, fuse_passes
+from graphnet.backend.native.fusing import FACTORS, MOMENTS, fuse_passes
 from graphnet.backend.native.makers import Located, Maker, named, signature
 from graphnet.backend.native.masks import MASKS, place_masks
 from graphnet.backend.native.merging import Pass, grouped, in_one_pass
@@ -59,7 +59,7 @@ class NativeBackend:
     """Loops generated for the exact shapes, through LLVM."""
 
     name = "native"
-    rules: Sequence[Rule] = [*DIRECT, *MOMENTS, *MASKS]
+    rules: Sequence[Rule] = [*DIRECT, *MOMENTS, *FACTORS, *MASKS]
 
     def __init__(self, threads: int | None = None, seconds: float | None = None) -> None:
         """seconds: to measure what there are several ways to do, at most, for each program; None: not at all."""

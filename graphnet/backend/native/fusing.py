@@ -34,7 +34,7 @@ _LITTLE = (Add, Subtract, Multiply, Divide, Negative, Square, Cast, Where)
 
 _EQUATION = "sum(f(x)), sum(g(x, y))  -->  sums(x, y)    where f and g are elementwise: one pass, which stores neither"
 
-x = Any("x")
+x, y, factor = Any("x"), Any("y"), Any("factor")
 
 
 @rule(Apply(Sum, Apply(Square, Apply(Subtract, x, Apply(Mean, x, name="mean"))), name="node"))
@@ -54,7 +54,42 @@ def mean_of_moments(x: Node, node: Node, context: Context) -> Node | None:
     return reshape(op(x)[0], node.shape) if wanted else None
 
 
+@rule(Apply((Sum, Mean), Apply(Multiply, x, factor, either_order=True, name="product"), name="node"))
+def factor_out_of_sum(x: Node, factor: Node, product: Node, node: Node, context: Context) -> Node | None:
+    """sum(x * c)  -->  sum(x) * c    where c is one number for all that is summed, and x is read anyway"""
+    read = context.is_read_once(product) or len(context.users(x)) > 1
+    return _factored(node, x, factor) if read else None
+
+
+@rule(
+    Apply((Sum, Mean), Apply(Multiply, Apply(Multiply, x, factor, either_order=True), y, name="product"), name="node")
+)
+def factor_out_of_products(x: Node, factor: Node, y: Node, product: Node, node: Node, context: Context) -> Node | None:
+    """sum((x * c) * y)  -->  sum(x * y) * c    where c is one number for all that is summed
+
+    The gradients of a normalization and of its scale are then made of the same two sums.
+    """
+    return _factored(node, x * y, factor) if x.shape == y.shape and context.is_read_once(product) else None
+
+
+def _factored(node: Node, rest: Node, factor: Node) -> Node | None:
+    """The reduction of rest * factor as one Sum, whatever the reduction, so that others of `rest` are the same node."""
+    axes = _axes(node)
+    whole = node.inputs[0]
+    missing = whole.ndim - factor.ndim
+    alike = all(axis < missing or factor.shape[axis - missing] == 1 for axis in axes)
+    if rest.type != whole.type or factor.shape == whole.shape or not alike or not _is_reduction(node):
+        return None
+    total = reshape(Sum(axes, False)(rest), node.shape)
+    if isinstance(node.op, Mean):
+        total = total / size_of(math.prod(whole.type.static_shape[axis] for axis in axes), node.dtype)
+    if node.ndim < whole.ndim:
+        factor = reshape(factor, [size for axis, size in enumerate(factor.shape, missing) if axis not in axes])
+    return total * factor
+
+
 MOMENTS: list[Rule] = [moments_in_one_pass, mean_of_moments]
+FACTORS: list[Rule] = [factor_out_of_products, factor_out_of_sum]
 
 
 def fuse_passes(graph: Graph, log: Log) -> Graph:
@@ -229,9 +264,11 @@ class _Passes:
         arrays = list(dict.fromkeys([*_outside(members), *(n.inputs[0] for n in nodes if not self.members[n])]))
         numbers = {value: number for number, value in enumerate([*arrays, *members])}
         parts: list[Part] = [(part.op, tuple(numbers[value] for value in part.inputs)) for part in members]
-        op = Sums(len(arrays), tuple(parts), tuple(numbers[node.inputs[0]] for node in nodes), _axes(nodes[0]))
-        for place, node in enumerate(nodes):
+        results = tuple(dict.fromkeys(numbers[node.inputs[0]] for node in nodes))
+        op = Sums(len(arrays), tuple(parts), results, _axes(nodes[0]))
+        for node in nodes:
             with deriving(node, rule="sums_in_one_pass"):
+                place = results.index(numbers[node.inputs[0]])
                 total = reshape(op(*(self.replaced[value] for value in arrays))[place], node.shape)
                 if isinstance(node.op, Mean):
                     total = total / size_of(

@@ -9,7 +9,7 @@ import pytest
 
 import graphnet as gn
 from graphnet import nn, optim
-from graphnet.backend.native.fusing import MOMENTS, fuse_passes
+from graphnet.backend.native.fusing import FACTORS, MOMENTS, fuse_passes
 from graphnet.backend.native.loops import Store, accesses
 from graphnet.backend.native.statistics import Moments, Sums
 from graphnet.graph.graph import Graph
@@ -50,6 +50,50 @@ def test_mean_and_variance_are_moments():
 )
 def test_what_only_looks_like_moments_stays(value):
     assert rewrite(Graph((value,)), MOMENTS).outputs == (value,)
+
+
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("factor", [C, gn.constant(np.float32(0.3)), gn.input("d", (70,))])
+def test_what_is_the_same_for_all_that_is_summed_is_multiplied_once(factor, keepdims):
+    kept = (1, 70) if keepdims else (70,)
+    as_kept = factor if keepdims or factor.ndim == 0 else gn.reshape(factor, (70,))
+    total, other = (gn.reshape(Sum((0,), False)(value), kept) for value in (X, X * Y))
+    given = (Sum((0,), keepdims)(factor * X), Mean((0,), keepdims)(X * factor), Sum((0,), keepdims)((X * factor) * Y))
+    found = rewrite(Graph(given), FACTORS).outputs
+    assert found == (total * as_kept, total / np.float32(64) * as_kept, other * as_kept)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Sum((1,), True)(X * C),  # differs along the row
+        Sum((0,), True)(C * C),  # nothing is of the full shape
+        Sum((0,), True)(X * Y),
+        gn.sum(X * C),
+    ],
+)
+def test_what_differs_among_the_summed_is_multiplied_before(value):
+    assert rewrite(Graph((value,)), FACTORS).outputs == (value,)
+
+
+def test_what_is_there_anyway_is_summed_as_it_is():
+    """x would have to wait for the sum of x * c, which is stored, only to be read once more."""
+    product = gn.exp(X) * C
+    graph = Graph((Sum((0,), True)(product), product))
+    assert rewrite(graph, FACTORS).outputs == graph.outputs
+
+
+def test_batch_normalization_and_its_parameters_need_two_sums():
+    norm = nn.BatchNorm2d(6)
+    x, dy = gn.input("x", (8, 6, 20, 20)), gn.input("dy", (8, 6, 20, 20))
+    found = gn.compile([x, dy], gn.gradients(gn.sum(norm(x) * dy), [x, norm.weight, norm.bias]), backend="native")
+    sums = [node.op for node in found.specialize().schedule.steps if isinstance(node.op, Sums)]
+    assert [len(op.results) for op in sums] == [2]
+    exact = gn.compile([x, dy], gn.gradients(gn.sum(norm(x) * dy), [x, norm.weight, norm.bias]), backend="numpy")
+    arrays = [np.random.default_rng(seed).standard_normal((8, 6, 20, 20)).astype("f") for seed in (0, 1)]
+    for a, b in zip(found(*arrays), exact(*arrays), strict=True):
+        # Sums of 3200 products of about 1, in another order: as many roundings, of sums of at most 4 times their root.
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=3200 * np.finfo("f").eps)
 
 
 def test_a_sum_takes_in_what_it_alone_reads():
