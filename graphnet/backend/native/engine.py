@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Mapping
@@ -87,14 +88,31 @@ def rest() -> None:
 
 
 def compile_object(text: str) -> bytes:
-    """The object code of a module."""
+    """The object code of a module. Several threads may ask at once, and LLVM works for all of them."""
     llvm = _binding()
     machine = _machine()
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(text, llvm.create_context())  # a context of its own: LLVM shares nothing beyond it
     module.triple, module.data_layout = machine.triple, str(machine.target_data)
     module.verify()
-    code: bytes = machine.emit_object(module)
-    return code
+    return _emitted(machine, module)
+
+
+def _emitted(machine: Any, module: Any) -> bytes:
+    """As `emit_object` of llvmlite, but for its lock, under which one thread at a time could compile."""
+    llvm = _binding()
+    lib = llvm.ffi.lib
+    emit = getattr(lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
+    if emit is None:
+        code: bytes = machine.emit_object(module)
+        return code
+    with llvm.ffi.OutputString() as problem:
+        buffer = emit(machine, module, 1, problem)
+        if not buffer:
+            raise RuntimeError(f"LLVM cannot compile a module: {problem}")
+    try:
+        return ctypes.string_at(lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def assembly(text: str, processor: Processor | None = None) -> str:

@@ -54,10 +54,14 @@ def held(order: Schedule) -> dict[Node, int]:
         for value in dict.fromkeys(map(base, node.inputs)):
             readers.setdefault(value, []).append(node)
     for number, node in enumerate(order.steps):
-        last = node
+        if not isinstance(node.op, HEADS):
+            continue
+        last, limit = node, number + REACH
         while len(following := readers.get(last, [])) == 1 and _is_pointwise(following[0].op):
             (last,) = following
-        if isinstance(node.op, HEADS) and number < order.position[last] <= number + REACH:
+            if order.position[last] > limit:
+                break
+        if number < order.position[last] <= limit:
             for value in map(base, node.inputs):
                 if value in order.position:
                     found[value] = max(found.get(value, 0), order.position[last])

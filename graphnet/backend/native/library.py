@@ -6,7 +6,8 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -17,8 +18,9 @@ from graphnet.backend.native.canonical import canonical
 from graphnet.backend.native.emit import emit
 from graphnet.backend.native.loops import Kernel
 from graphnet.backend.native.objects import object_code, object_key, stored
+from graphnet.backend.native.pool import available
 
-MODULE = 64  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
+MODULE = 32  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def compiled(kernels: Sequence[Kernel]) -> list[Code]:
         if wanted and config.debug() >= 5:
             print("\n".join(f"; {name} is {kernel.name}" for name, kernel in wanted.items()), file=sys.stderr)
         missing = [replace(kernel, name=name) for name, kernel in wanted.items()]
-        for start in range(0, len(missing), MODULE):
-            found |= _compiled(missing[start : start + MODULE])
+        for codes in _compiled([missing[start : start + MODULE] for start in range(0, len(missing), MODULE)]):
+            found |= codes
         if missing:
             engine.rest()
         _loaded.update(found)
@@ -76,11 +78,20 @@ def symbol(kernel: Kernel) -> str:
     return "gn" + hashlib.sha256(canonical(kernel).encode()).hexdigest()[:32]
 
 
-def _compiled(kernels: Sequence[Kernel]) -> dict[str, Code]:
-    text = emit(kernels)
-    if config.debug() >= 5:
-        print(text, file=sys.stderr)
-    return _linked(object_code(text), object_key(text), [kernel.name for kernel in kernels])
+def _compiled(modules: Sequence[Sequence[Kernel]]) -> Iterator[dict[str, Code]]:
+    """The code of each module, in turn. LLVM works on one while Python writes the next, and on several at once."""
+    threads = ThreadPoolExecutor(available())
+    try:
+        objects = []
+        for kernels in modules:
+            text = emit(kernels)
+            if config.debug() >= 5:
+                print(text, file=sys.stderr)
+            objects.append((threads.submit(object_code, text), object_key(text)))
+        for kernels, (code, key) in zip(modules, objects, strict=True):
+            yield _linked(code.result(), key, [kernel.name for kernel in kernels])
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def recalled(sources: Mapping[str, str]) -> dict[str, Code] | None:

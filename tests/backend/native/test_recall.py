@@ -109,9 +109,13 @@ def test_what_differs_is_compiled(change):
     assert is_recalled(ran(small())) and not is_recalled(ran(small(**change)))
 
 
-def test_another_size_and_other_sources_are_compiled(monkeypatch):
+def test_another_size_other_vectors_and_other_sources_are_compiled(monkeypatch):
     ran(small())
     assert not is_recalled(ran(small(), 9))
+    with monkeypatch.context() as changed:
+        changed.setenv("GRAPHNET_NATIVE_VECTOR", "16")
+        assert not is_recalled(ran(small()))
+    assert is_recalled(ran(small()))
     monkeypatch.setattr(recall, "SOURCES", "changed")
     assert not is_recalled(ran(small()))
 
