@@ -52,6 +52,7 @@ def _binding() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
+    _rest(llvm)  # most pages that loading has touched are not those that compiling will
     return llvm
 
 
@@ -84,7 +85,11 @@ def _machine(processor: Processor | None = None) -> Any:
 
 def rest() -> None:
     """Give back the memory that only compiling needs, until something is compiled again."""
-    give_back(Path(_binding().ffi.lib._name).name)
+    _rest(_binding())
+
+
+def _rest(llvm: Any) -> None:
+    give_back(Path(llvm.ffi.lib._name).name)
 
 
 def compile_object(text: str) -> bytes:

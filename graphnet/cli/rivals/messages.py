@@ -10,7 +10,8 @@ from typing import IO, Any
 def send(target: IO[bytes], message: object) -> None:
     """Write one message."""
     content = pickle.dumps(message)
-    target.write(struct.pack("<Q", len(content)) + content)
+    target.write(struct.pack("<Q", len(content)))
+    target.write(content)
     target.flush()
 
 
