@@ -72,7 +72,7 @@ def attend(
         if not isinstance(size, int) or size == 0:
             raise ShapeError(f"attention: the size of the vectors must be a positive number, got {query.type}")
         scale = 1 / math.sqrt(size)
-    scores = matmul(query * scale, swapaxes(key, -1, -2))
+    scores = matmul(query, swapaxes(key, -1, -2)) * scale
     if bias is None:
         weights = softmax(scores, -1)
     else:

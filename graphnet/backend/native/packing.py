@@ -76,18 +76,22 @@ def fill_left(c: Contraction, target: View, given: Mapping[str, Var]) -> tuple[O
         for first, steps, times in ((0, _STEPS, depth // _STEPS), (depth - depth % _STEPS, depth % _STEPS, 1)):
             if not steps or not times:
                 continue
-            tile, several, k = Var("t", count), Var("ks", times), Var("k", steps)
+            tile, several = Var("t", count), Var("ks", times)
             to = {var: own.get(name, 0) for name, var in given.items()}
-            to |= {tile: tall * depth, several: steps * tall, k: tall}
+            to |= {tile: tall * depth, several: steps * tall}
             at = {var: left.strides.get(name, 0) for name, var in given.items()}
-            at |= {tile: tall * down, several: steps * along, k: along}
+            at |= {tile: tall * down, several: steps * along}
             end = target.offset + tile_row * depth + first * tall
             start = left.offset + tile_row * down + first * along
             stores: list[Statement] = []
-            for row, lanes in pieces(tall) if down == 1 else [(row, 1) for row in range(tall)]:
-                value = Load(left.buffer, affine(at, start + row * down), lanes)
-                stores.append(Store(target.buffer, affine(to, end + row), value))
-            body += nested([several, tile, k], stores)
+            for k in range(steps):
+                # A whole vector, where what is too much of it is written over by the next steps.
+                wide = down == 1 and tall <= c.lanes <= min(along, (steps - k) * tall)
+                single = [(row, 1) for row in range(tall)]
+                for row, lanes in [(0, c.lanes)] if wide else pieces(tall) if down == 1 else single:
+                    value = Load(left.buffer, affine(at, start + row * down + k * along), lanes)
+                    stores.append(Store(target.buffer, affine(to, end + row + k * tall), value))
+            body += nested([several, tile], stores)
     return Operand(target.buffer, own | {"row": depth, "depth": 1}, target.offset, tiled=True), body
 
 
