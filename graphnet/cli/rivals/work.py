@@ -77,7 +77,7 @@ class Task:
         """A hash of weights and batches: equal for all who do the same work."""
         hashed = hashlib.sha256()
         for array in [*self.graph.model.state_dict().values(), *(a for batch in self.batches for a in batch)]:
-            hashed.update(np.ascontiguousarray(array))
+            hashed.update(np.ascontiguousarray(array).data)
         return hashed.hexdigest()
 
 
