@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from graphnet.backend.native.contraction import Contraction, Operand, most_rows, nested, panels, row_tiles
 from graphnet.backend.native.loops import Affine, Const, For, Load, Statement, Store, Var, affine, pieces
-from graphnet.backend.native.transposition import can_transpose, transposed
+from graphnet.backend.native.transposition import square_side, transposed
 from graphnet.backend.native.views import View
 
 _STEPS = 8  # of the depth, that are packed together
@@ -21,26 +21,27 @@ def fill_right(source: View, target: View, around: Sequence[Var], vectors: int, 
     depth, columns = source.shape[-2:]
     down, along = source.strides[-2:]
     width = vectors * lanes
-    turned = along != 1 and down == 1 and can_transpose(lanes) and depth >= lanes
-    whole = depth - depth % lanes if turned else 0
+    side = square_side(lanes)
+    turned = along != 1 and down == 1 and side > 1 and depth >= side
+    whole = depth - depth % side if turned else 0
     body: list[Statement] = []
     for first, wide, _, times in panels(columns, vectors, lanes):
         panel = Var("p", times)
         to = _along(target, around, {panel: depth * width})
         at = _along(source, around, {panel: width * along})
         end, start = target.offset + first * depth, source.offset + first * along
-        square, k, rest = Var("ks", whole // lanes), Var("k", lanes), Var("k", depth - whole)
+        square, k, rest = Var("ks", whole // side), Var("k", side), Var("k", depth - whole)
         squares: list[Statement] = []
-        for lane in range(0, width, lanes):
-            active = min(max(wide - lane, 0), lanes)
-            if whole and active == lanes:
-                target_at = affine(to | {square: lanes * width}, end + lane)
-                source_at = affine(at | {square: lanes}, start + lane * along)
-                squares += transposed((target.buffer, target_at, width), (source.buffer, source_at, along), lanes)
-            elif whole:
-                target_at = affine(to | {square: lanes * width, k: width}, end + lane)
-                source_at = affine(at | {square: lanes, k: 1}, start + lane * along)
-                single = _single((target, target_at), (source, source_at), along, active, lanes)
+        for lane in range(0, width if whole else 0, side):
+            active = min(max(wide - lane, 0), side)
+            if active == side:
+                target_at = affine(to | {square: side * width}, end + lane)
+                source_at = affine(at | {square: side}, start + lane * along)
+                squares += transposed((target.buffer, target_at, width), (source.buffer, source_at, along), side)
+            else:
+                target_at = affine(to | {square: side * width, k: width}, end + lane)
+                source_at = affine(at | {square: side, k: 1}, start + lane * along)
+                single = _single((target, target_at), (source, source_at), along, active, side)
                 squares.append(For(k, tuple(single)))
         singles: list[Statement] = []
         for lane in range(0, width if rest.extent else 0, lanes):

@@ -40,8 +40,8 @@ def transposition(name: str, out: View, x: View) -> list[Kernel] | None:
     if not across or not down or across[0] is down[0] or not across[0][1][1]:
         return None
     within = target().within(ELEMENTS[out.dtype], min(across[0][0], down[0][0]))
-    lanes = min(within, max(_NETWORKS))  # a network of 16 rows would have 64 shuffles
-    if not can_transpose(lanes):
+    lanes = square_side(within)
+    if lanes == 1:
         return None
     a, b = across[0], down[0]
     tiles = _Tiles(out, x, a[0], b[0], b[1][0], a[1][1], lanes)
@@ -120,7 +120,7 @@ class _Tiles:
 def transposed(to: tuple[Buffer, Affine, int], of: tuple[Buffer, Affine, int], lanes: int) -> list[Statement]:
     """A square tile of `lanes` vectors, (buffer, first element, from one vector to the next), turned in registers.
 
-    lanes: as `can_transpose` allows.
+    lanes: as `square_side` says.
     """
     (target, first, row), (source, start, column) = to, of
     rows = [Register(f"r{n}", target.dtype, lanes) for n in range(lanes)]
@@ -133,9 +133,12 @@ def transposed(to: tuple[Buffer, Affine, int], of: tuple[Buffer, Affine, int], l
     return [*body, *(Store(target, first + n * row, line) for n, line in enumerate(rows))]
 
 
-def can_transpose(lanes: int) -> bool:
-    """Whether vectors of so many lanes can be turned."""
-    return lanes in _NETWORKS
+def square_side(lanes: int) -> int:
+    """Of the largest square that is turned in registers, in vectors of so many lanes or fewer; 1 where there is none.
+
+    A square of 16 rows would take 64 shuffles, more for each element than those of 8.
+    """
+    return max((side for side in _NETWORKS if side <= lanes), default=1)
 
 
 # Each stage: for each new row the two old ones, and where its lanes come from (from `lanes` on: the second row). The
