@@ -260,20 +260,20 @@ def _shift_of_running(shift: Node, scale: Node) -> tuple[Node | None, Node] | No
 
 
 def attention(node: Node) -> Call | None:
-    """softmax(scale * q @ k^T + mask) @ v. Inputs: q, k, v, mask; `causal` says that the mask was the causal one."""
+    """softmax((q @ k^T) * scale + mask) @ v. Inputs: q, k, v, mask; `causal` says that the mask was the causal one."""
     if not isinstance(node.op, Matmul) or node.ndim < 3 or not isinstance(node.inputs[0].op, Softmax):
         return None
     weights, v = node.inputs
     if weights.op.attributes["axis"] != weights.ndim - 1:
         return None
     for scores, mask in _sums(weights.inputs[0]):
-        if not isinstance(scores.op, Matmul):
-            continue
-        scaled, turned = scores.inputs
-        axes = (*range(turned.ndim - 2), turned.ndim - 1, turned.ndim - 2)
-        for q, factor in _products(scaled):
+        for product, factor in _products(scores):
             scale = None if factor is None else known(factor)
-            if scale is not None and _is_transpose(turned, axes) and q.ndim == turned.ndim == v.ndim:
+            if scale is None or not isinstance(product.op, Matmul):
+                continue
+            q, turned = product.inputs
+            axes = (*range(turned.ndim - 2), turned.ndim - 1, turned.ndim - 2)
+            if _is_transpose(turned, axes) and q.ndim == turned.ndim == v.ndim:
                 causal = mask is not None and _is_causal(mask)
                 inputs = (q, turned.inputs[0], v, None if causal else mask)
                 return Call("attention", node, inputs, {"scale": scale, "causal": causal})
