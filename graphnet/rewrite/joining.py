@@ -63,7 +63,26 @@ def join_without_first_axis(joined: Node) -> Node | None:
     return reshape(Concatenate(0)(*(part.inputs[0] for part in joined.inputs)), joined.shape)
 
 
-JOINING: list[Rule] = [sum_of_padded_parts, sum_of_products, join_without_first_axis]
+@rule(Apply(Concatenate, name="joined"))
+def join_before_axes_merge(joined: Node) -> Node | None:
+    """concatenate(reshape(a, (..., h * d, ...)), ...)  -->  reshape(concatenate(a, ...))    along that axis, a being
+    (..., h, d, ...)
+
+    Heads that were brought beside each other by a transposition are no view of that shape: they would be copied, and
+    then joined.
+    """
+    axis = joined.op.attributes["axis"] % joined.ndim
+    wholes = [part.inputs[0] for part in joined.inputs if isinstance(part.op, Reshape)]
+    inner = {whole.shape[axis + 1] for whole in wholes if whole.ndim == joined.ndim + 1}
+    if len(wholes) < len(joined.inputs) or len(inner) != 1:
+        return None
+    around = (*joined.shape[:axis], *joined.shape[axis + 1 :])
+    if any((*whole.shape[:axis], *whole.shape[axis + 2 :]) != around for whole in wholes):
+        return None
+    return reshape(Concatenate(axis)(*wholes), joined.shape)
+
+
+JOINING: list[Rule] = [sum_of_padded_parts, sum_of_products, join_without_first_axis, join_before_axes_merge]
 
 
 def _terms(total: Node, context: Context) -> list[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphnet.graph.node import Node
-from graphnet.ops.layout import Transpose, swapaxes
+from graphnet.ops.layout import Transpose, swapaxes, transpose
 from graphnet.ops.linear import Matmul
 from graphnet.rewrite.driver import Any, Apply, Context, Rule, rule
 
@@ -12,17 +12,18 @@ a, b = Any("a"), Any("b")
 
 @rule(Apply(Transpose, Apply(Matmul, a, b, name="product"), name="node"))
 def transpose_of_product(a: Node, b: Node, product: Node, node: Node, context: Context) -> Node | None:
-    """(a @ b).T  -->  b.T @ a.T    where nobody else reads a @ b, and a is no weight
+    """(a @ b).T  -->  b.T @ a.T    where nobody else reads a @ b, and a is no weight; other axes may move, too
 
     The gradient of a linear layer's weight then lies in memory as the weight does, and its update runs through both in
     one direction.
     """
-    axes = tuple(range(node.ndim))
-    if node.op.attributes["axes"] != (*axes[:-2], axes[-1], axes[-2]) or not context.is_read_once(product):
+    axes, rows = node.op.attributes["axes"], node.ndim - 2
+    if axes[-1:] != (rows,) or rows < 0 or not context.is_read_once(product):
         return None
     if a.ndim != b.ndim or context.is_fixed(a):
         return None
-    return product.op(swapaxes(b, -1, -2), swapaxes(a, -1, -2))
+    moved = tuple({rows: rows + 1, rows + 1: rows}.get(axis, axis) for axis in axes)
+    return transpose(product.op(swapaxes(b, -1, -2), swapaxes(a, -1, -2)), moved)
 
 
 @rule(Apply(Matmul, a, b, name="product"))

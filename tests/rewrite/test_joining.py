@@ -16,6 +16,7 @@ from graphnet.rewrite.driver import rewrite
 from tests.rewrite.row import Row, check
 
 padded, products, joined = joining.sum_of_padded_parts, joining.sum_of_products, joining.join_without_first_axis
+merged = joining.join_before_axes_merge
 PARTS = ((2, 3), (2, 4), (2, 9))
 ALIKE = ((2, 3), (2, 3))
 
@@ -94,6 +95,16 @@ ROWS = [
     Row(joined, lambda a, b: gn.stack([a, b], 1), None, 2, shapes=ALIKE),
     Row(joined, lambda a, b: Concatenate(0)(a, b), None, 2, shapes=ALIKE),
     Row(joined, _stacked, None, 2, shapes=((), ())),
+    Row(
+        merged,
+        lambda a, b: Concatenate(1)(a.reshape(2, 12, 5), b.reshape(2, 4, 5)),
+        lambda a, b: Concatenate(1)(a, b).reshape(2, 16, 5),
+        2,
+        shapes=((2, 3, 4, 5), (2, 1, 4, 5)),
+    ),
+    Row(merged, lambda a, b: Concatenate(0)(a.reshape(6), b), None, 2, shapes=((3, 2), (4,))),
+    Row(merged, lambda a, b: Concatenate(0)(a.reshape(6), b.reshape(6)), None, 2, shapes=((3, 2), (2, 3))),
+    Row(merged, lambda a, b: Concatenate(1)(a.reshape(2, 6), b.reshape(2, 6)), None, 2, shapes=((3, 2, 2), (3, 2, 2))),
 ]
 
 

@@ -29,6 +29,13 @@ ROWS = [
     Row(products.turn_flat_product, lambda a: a @ WEIGHT, None, shapes=((6, 4),)),
     Row(products.turn_flat_product, lambda a, b: a @ b, None, inputs=2, shapes=TWO),
     Row(products.turn_flat_product, lambda a: a @ gn.expand_dims(WEIGHT, 0), None, shapes=((3, 2, 4),)),
+    Row(
+        turned,
+        lambda a, b: gn.transpose(a @ b, (2, 0, 1)),
+        lambda a, b: gn.transpose(gn.swapaxes(b, 1, 2) @ gn.swapaxes(a, 1, 2), (1, 0, 2)),
+        inputs=2,
+        shapes=BATCH,
+    ),
     Row(turned, lambda a, b: gn.transpose(a @ b, (1, 0, 2)), None, inputs=2, shapes=BATCH),
     Row(turned, lambda a, b: (a @ b).T @ gn.exp(a @ b), None, inputs=2, shapes=TWO),
 ]
