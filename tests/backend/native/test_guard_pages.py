@@ -10,6 +10,7 @@ import pytest
 CHILD = """
 import ctypes, itertools, mmap, sys
 import numpy as np
+from graphnet.backend.native.masks import Mask
 from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
 from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
 from graphnet.ops.indexing import Gather, IndexAdd, OneHot, ScatterAdd, Take
@@ -102,6 +103,9 @@ for behind in (False, True):
                     native(FoldEdges(pairs, mode), a, [filled(whole, behind, dtype)])
             native(OneHot(3, np.dtype(dtype)), filled((n, 3), behind, dtype), [filled((n,), behind, "int64")])
             native(Uniform((n, 7), np.dtype(dtype), 3), filled((n, 7), behind, dtype), [filled((2,), behind, "int64")])
+            for target, order in (((n, 8), (0, 1)), ((n, 8), (1, 0)), ((n, 7), (1, 0))):
+                out = guarded([target[axis] for axis in order], "bool", behind)
+                native(Mask(target, order, 3, 0.5, False), out, [filled((2,), behind, "int64")])
             native(DiagonalEmbed(0, 1), filled((n, n), behind, dtype), [filled((n,), behind, dtype)])
         for c in (1, 5, 8, 13):
             def images(h, w, kind=dtype):
