@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from graphnet.backend.native.depthwise_rules import DEPTHWISE
 from graphnet.backend.native.grouped_ops import Grouped
 from graphnet.backend.native.ops import (
@@ -16,8 +18,13 @@ from graphnet.backend.native.ops import (
 )
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import image_vectors
-from graphnet.backend.native.winograd import KERNEL, WinogradConvolution, WinogradWeights
-from graphnet.backend.native.winograd_choice import panel_vectors, tile_of
+from graphnet.backend.native.winograd import (
+    KERNEL,
+    WinogradConvolution,
+    WinogradFilterGradient,
+    WinogradWeights,
+)
+from graphnet.backend.native.winograd_choice import gradient_tile_of, panel_vectors, tile_of
 from graphnet.graph.node import Node, Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
@@ -73,11 +80,16 @@ def _winograd(images: Node, weight: Node, size: tuple[int, ...], padding: Sides,
         return None
     lanes = target().lanes(weight.dtype.itemsize)
     panels = Panels(panel_vectors(tile, shape, channels, weight.dtype.itemsize, lanes) * lanes)(weight)
-    (top, bottom), (left, right) = padding
-    height, width = (-(-n // tile) * tile - n for n in size)
-    x = _padded(images, ((top, bottom + height), (left, right + width)))
+    x = _padded(images, _whole_tiles(padding, size, tile))
     made = WinogradConvolution(tile, (shape[1], shape[2]), shape[3])(x, WinogradWeights(tile, turned)(panels))
     return transpose(made, CHANNELS_FIRST)
+
+
+def _whole_tiles(padding: Sides, size: Sequence[int], tile: int) -> Sides:
+    """Padding that whole tiles need, of results of this size."""
+    (top, bottom), (left, right) = padding
+    height, width = (-(-n // tile) * tile - n for n in size)
+    return (top, bottom + height), (left, right + width)
 
 
 def _is_small(op: Convolution, kernel: tuple[int, ...]) -> bool:
@@ -129,6 +141,20 @@ def direct_convolution(x: Node, w: Node, conv: Node) -> Node | None:
 
 
 @rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
+def winograd_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
+    """filter gradient(x, dy)  -->  winograd filter gradient(padded(channels last(x)), channels last(dy))"""
+    op = node.op
+    assert isinstance(op, Conv2dFilterGradient)
+    if not _is_small(op, op.kernel):
+        return None
+    batch, filters, *size = dy.type.static_shape
+    tile = gradient_tile_of((batch, *size, filters), x.type.static_shape[1], x.dtype)
+    if tile is None:
+        return None
+    return WinogradFilterGradient(tile)(_padded(x, _whole_tiles(op.padding, size, tile)), transpose(dy, CHANNELS_LAST))
+
+
+@rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
 def direct_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
     """filter gradient(x, dy)  -->  direct filter gradient(padded(channels last(x)), channels last(dy))"""
     op = node.op
@@ -170,6 +196,7 @@ DIRECT: list[Rule] = [
     *DEPTHWISE,
     winograd_convolution,
     winograd_input_gradient,
+    winograd_filter_gradient,
     direct_convolution,
     direct_filter_gradient,
     direct_input_gradient,

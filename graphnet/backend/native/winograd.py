@@ -136,3 +136,32 @@ class WinogradConvolution(Winograd):
         batch, rows, _, columns, *_ = results.shape
         whole = results.reshape(batch, rows * self.tile, columns * self.tile, self.filters)
         out[...] = whole[:, : self.size[0], : self.size[1]]
+
+
+class WinogradFilterGradient(Winograd):
+    """dweight[o, c, i, j] = sum over n, h, w of dy[n, h, w, o] * x[n, h + i, w + j, c]: the convolution's transpose,
+
+    G^T [sum over tiles of (B^T d B) * (A e A^T)] G, where e is a tile of dy and d that of x under it. Of T tiles and u
+    the unit roundoff, to first order:
+
+        |computed - exact|  <=  (T + 40) u  |G^T| [sum over tiles of (|B^T| |d| |B|) * (|A| |e| |A^T|)] |G|
+
+    Inputs: x, with two rows and columns more than whole tiles need, and dy.
+    """
+
+    def infer(self, x: TensorType, dy: TensorType) -> TensorType:
+        return x.with_shape((dy.shape[3], x.shape[3], KERNEL, KERNEL))
+
+    def compute(self, out: np.ndarray, x: np.ndarray, dy: np.ndarray) -> None:
+        """For checking: in memory of its own."""
+        found = transforms(self.tile)
+        image, back, kernel = (array(m).astype(x.dtype) for m in (found.image, found.back, found.kernel))
+        rows, columns = (-(-size // self.tile) for size in dy.shape[1:3])
+        windows = np.lib.stride_tricks.sliding_window_view(x, (self.side, self.side), axis=(1, 2))
+        tiles = windows[:, :: self.tile, :: self.tile][:, :rows, :columns]
+        whole = np.zeros((len(dy), rows * self.tile, columns * self.tile, dy.shape[3]), dy.dtype)
+        whole[:, : dy.shape[1], : dy.shape[2]] = dy
+        errors = whole.reshape(len(dy), rows, self.tile, columns, self.tile, -1)
+        v = np.einsum("ai,nrqcij,bj->abnrqc", image, tiles, image, optimize=True)
+        e = np.einsum("ka,nrkqlo,lb->abnrqo", back, errors, back, optimize=True)
+        out[...] = np.einsum("ai,abnrqc,abnrqo,bj->ocij", kernel, v, e, kernel, optimize=True)

@@ -22,6 +22,7 @@ _BYTES = 6  # of weights in a cycle
 _ROWS = 6  # of a tile of a product
 _GAIN = 0.92  # of the time: for less, sums are not made by tiles
 _STAGED = 6 << 20  # bytes of scratch, up to which all tiles are one block
+_GRADIENT_STAGED = 8 << 20  # the same for a filter gradient, at least
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,15 @@ class Blocks:
         return self.first_row + self.rows * self.row_blocks + (self.chunks - 1) * self.chunk_step[1]
 
 
-def blocks(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> list[Blocks]:
-    """The blocks for results (N, H, W, filters). Only in the last row of blocks may tiles overhang the lower edge."""
+def blocks(tile: int, shape: Sequence[int], channels: int, itemsize: int, staged: int | None = None) -> list[Blocks]:
+    """The blocks for results (N, H, W, filters). Only in the last row of blocks may tiles overhang the lower edge.
+
+    staged: bytes of scratch, up to which all tiles are one block.
+    """
     batch, height, width, filters = shape
     rows, columns = -(-height // tile), -(-width // tile)
     each = (tile + KERNEL - 1) ** 2 * (channels + filters) * itemsize
-    if each * batch * rows * columns <= _STAGED:
+    if each * batch * rows * columns <= (_STAGED if staged is None else staged):
         return [Blocks(batch, rows, is_whole=True)]
     wanted = min(_MOST, max(_LEAST, _BLOCK // each))
     if rows * columns <= wanted:
@@ -106,6 +110,36 @@ def tile_of(shape: Sequence[int], channels: int, dtype: np.dtype) -> int | None:
         return None
     tile = min(TILES, key=lambda tile: _cycles(tile, shape, channels, dtype.itemsize))
     return tile if _cycles(tile, shape, channels, dtype.itemsize) < _GAIN * _direct(shape, channels, dtype) else None
+
+
+def gradient_blocks(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> list[Blocks]:
+    """The blocks of a filter gradient: of each chunk's there are sums by themselves, unless all tiles are one block."""
+    sums = (tile + KERNEL - 1) ** 2 * channels * shape[3] * itemsize
+    return blocks(tile, shape, channels, itemsize, max(_GRADIENT_STAGED, _CHUNKS // 2 * sums))
+
+
+def gradient_tile_of(shape: Sequence[int], channels: int, dtype: np.dtype) -> int | None:
+    """The tiles for the filter gradient of a convolution with results (N, H, W, filters); None as for `tile_of`."""
+    if dtype != np.float32 or not config.native_winograd():
+        return None
+    tile = min(TILES, key=lambda tile: _gradient_cycles(tile, shape, channels, dtype.itemsize))
+    batch, height, width, filters = shape
+    products = KERNEL**2 * channels * filters / target().lanes(dtype.itemsize) / target().multiply_adds
+    direct = batch * height * width * products
+    return tile if _gradient_cycles(tile, shape, channels, dtype.itemsize) < _GAIN * direct else None
+
+
+def _gradient_cycles(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> float:
+    """What a filter gradient costs by tiles, in cycles of one core."""
+    batch, height, width, filters = shape
+    lanes, size = target().lanes(itemsize), (tile + KERNEL - 1) ** 2
+    way = gradient_blocks(tile, shape, channels, itemsize)
+    tiles = batch * -(-height // tile) * -(-width // tile)
+    products = size * cycles(channels, filters, best_vectors(channels, filters, lanes), lanes)
+    changed = _TRANSFORMED[tile] * (-(-channels // lanes) + -(-filters // lanes))
+    sums = sum(piece.chunks for piece in way) * channels * filters
+    far = sums + (tiles * (channels + filters) if way[0].is_whole else 0)
+    return tiles * (products + changed) + 2 * size * far * itemsize / _BYTES
 
 
 def _cycles(tile: int, shape: Sequence[int], channels: int, itemsize: int) -> float:

@@ -29,7 +29,7 @@ from graphnet.ops.pooling import (
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 from graphnet.ops.windows import Col2im, Im2col
 from graphnet.backend.native import winograd_choice
-from graphnet.backend.native.winograd import WinogradConvolution, WinogradWeights
+from graphnet.backend.native.winograd import WinogradConvolution, WinogradFilterGradient, WinogradWeights
 from tests.backend.native.kernels import native
 
 PAGE = mmap.PAGESIZE
@@ -173,6 +173,8 @@ for behind in (False, True):
             y = filled((n, h, w, o), behind, dtype)
             native(WinogradConvolution(tile, (h, w), o), y, [x, u])
             assert np.allclose(y, 0.25 * 9 * c, rtol=1e-4)
+            winograd_choice._GRADIENT_STAGED, winograd_choice._CHUNKS = staged, 1 if staged == 0 else 8
+            native(WinogradFilterGradient(tile), filled((o, c, 3, 3), behind, dtype), [x, y])
 print("through")
 """
 

@@ -12,16 +12,18 @@ import graphnet as gn
 from graphnet import nn
 from graphnet.backend.native import rules, winograd_choice
 from graphnet.backend.native.ops import Panels
+from graphnet.backend.native.target import target
 from graphnet.backend.native.winograd import (
     KERNEL,
     TILES,
     WinogradConvolution,
+    WinogradFilterGradient,
     WinogradWeights,
     array,
     transforms,
 )
-from graphnet.backend.native.winograd_choice import blocks, tile_of
-from graphnet.ops.convolution import Conv2d, Conv2dInputGradient
+from graphnet.backend.native.winograd_choice import blocks, gradient_tile_of, tile_of
+from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient
 from graphnet.ops.windows import Sides
 from tests.backend.native.kernels import native
 
@@ -70,8 +72,9 @@ def _operands(tile: int, case: Case, dtype: str) -> tuple[np.ndarray, np.ndarray
     rows, columns = (-(-size // tile) * tile + KERNEL - 1 for size in (height, width))
     x = generator.standard_normal((batch, rows, columns, channels)).astype(dtype)
     w = generator.standard_normal((KERNEL, KERNEL, channels, filters)).astype(dtype)
-    panels = np.empty((-(-filters // 16), KERNEL, KERNEL, channels, 16), dtype)
-    Panels(16).compute(panels, w)
+    wide = 2 * target().lanes(w.itemsize)
+    panels = np.empty((-(-filters // wide), KERNEL, KERNEL, channels, wide), dtype)
+    Panels(wide).compute(panels, w)
     return x, w, panels
 
 
@@ -126,6 +129,35 @@ def test_values_within_the_bound(tile: int, dtype: str, in_blocks: bool, monkeyp
         assert (error <= _bound(tile, x, w, (height, width))).all(), case
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_filter_gradients_within_the_bound(
+    tile: int, dtype: str, in_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_blocks:
+        for name, value in (("_GRADIENT_STAGED", 0), ("_CHUNKS", 1), ("_BLOCK", 0), ("_LEAST", 5)):
+            monkeypatch.setattr(winograd_choice, name, value)
+    found = transforms(tile)
+    back, image, kernel = (np.abs(array(matrix)) for matrix in (found.back, found.image, found.kernel))
+    for case in CASES:
+        batch, height, width, channels, filters = case
+        x, _, _ = _operands(tile, case, dtype)
+        dy = np.random.default_rng(1).standard_normal((batch, height, width, filters)).astype(dtype)
+        dw = np.full((filters, channels, KERNEL, KERNEL), np.nan, dtype)
+        native(WinogradFilterGradient(tile), dw, [x, dy], threads=2)
+        windows = _windows(x.astype("f8"), (height, width), KERNEL)
+        error = np.abs(dw - np.einsum("nhwo,nhwcij->ocij", dy.astype("f8"), windows, optimize=True))
+        rows, columns = -(-height // tile), -(-width // tile)
+        whole = np.zeros((batch, rows * tile, columns * tile, filters))
+        whole[:, :height, :width] = np.abs(dy)
+        e = np.einsum("ka,nrkqlo,lb->nrqabo", back, whole.reshape(batch, rows, tile, columns, tile, -1), back)
+        d = np.abs(_windows(x.astype("f8"), (rows, columns), tile + KERNEL - 1, tile))
+        v = np.einsum("ai,nrqcij,bj->nrqabc", image, d, image, optimize=True)
+        bound = np.einsum("ai,nrqabc,nrqabo,bj->ocij", kernel, v, e, kernel, optimize=True)
+        assert (error <= (batch * rows * columns + 40) * np.finfo(dtype).eps / 2 * bound * (1 + 1e-3)).all(), case
+
+
 @pytest.mark.parametrize("tile", TILES)
 def test_the_reference_is_the_convolution(tile: int) -> None:
     for case in CASES:
@@ -169,10 +201,13 @@ def test_the_choice() -> None:
     assert tile_of((64, 32, 32, 64), 3, f4) is None  # a transform for three products
     assert tile_of((1, 2, 2, 512), 512, f4) is None  # all the time is for reading weights, of which there are more
     assert tile_of((64, 16, 16, 128), 64, np.dtype("float64")) is None
+    assert gradient_tile_of((64, 16, 16, 64), 32, f4) == 4
+    assert gradient_tile_of((64, 32, 32, 32), 3, f4) is None
+    assert gradient_tile_of((64, 16, 16, 64), 32, np.dtype("float64")) is None
 
 
 @pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 0), (1, 2))])
-def test_convolution_and_input_gradient(padding: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolution_and_gradients(padding: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     feeds = [generator.standard_normal(shape).astype("f") for shape in ((2, 9, 7, 10), (11, 9, 3, 3))]
     x, w = (gn.input(name, array.shape) for name, array in zip("xw", feeds, strict=True))
@@ -180,15 +215,18 @@ def test_convolution_and_input_gradient(padding: Sides, monkeypatch: pytest.Monk
     feeds.append(generator.standard_normal(y.shape).astype("f"))
     dy = gn.input("dy", y.shape)
     made = [y, Conv2dInputGradient((1, 1), padding, (1, 1), 1, (7, 10))(dy, w)]
+    made.append(Conv2dFilterGradient((1, 1), padding, (1, 1), 1, (3, 3))(x, dy))
     exact = gn.compile([x, w, dy], made, backend="numpy")(*feeds)
     for tile in TILES:
         monkeypatch.setattr(rules, "tile_of", lambda *_, tile=tile: tile)
+        monkeypatch.setattr(rules, "gradient_tile_of", lambda *_, tile=tile: tile)
         step = gn.compile([x, w, dy], made, backend="native", threads=2, check=1)
-        for found, wanted in zip(step(*feeds), exact, strict=True):
-            # 64 (565 for m = 4) times as much as one sum of at most 11 channels' products of about 1, at the worst.
-            np.testing.assert_allclose(found, wanted, rtol=0, atol={2: 64, 4: 565}[tile] * 11 * 2**-24)
+        for found, wanted, terms in zip(step(*feeds), exact, (9, 11, 160), strict=True):
+            # 64 (565 for m = 4) times what sums of so many products of about 1 are wrong by at the worst.
+            np.testing.assert_allclose(found, wanted, rtol=0, atol={2: 64, 4: 565}[tile] * terms * 2**-24)
         names = [node.op.name for node in step.schedule.steps]
         assert names.count("winograd_convolution") == 2
+        assert names.count("winograd_filter_gradient") == 1
         assert step.program.lowered.own == len(names), "some of it is left to reference kernels"
 
 
@@ -215,7 +253,9 @@ def test_bits_do_not_depend_on_threads(threads: int) -> None:
     feeds = [generator.standard_normal(node.shape).astype("f") for node in (x, w)]
     step = gn.compile([x, w], made, backend="native", threads=1)
     alone = step(*feeds)
-    assert sum(node.op.name == "winograd_convolution" for node in step.schedule.steps) == 2
+    names = [node.op.name for node in step.schedule.steps]
+    assert names.count("winograd_convolution") == 2
+    assert names.count("winograd_filter_gradient") == 1
     for a, b in zip(alone, gn.compile([x, w], made, backend="native", threads=threads)(*feeds), strict=True):
         np.testing.assert_array_equal(a, b)
 
