@@ -37,7 +37,8 @@ TUNABLE = (Matmul, DirectConvolution, DirectInputGradient, DirectFilterGradient)
 _FORMAT = "graphnet tuning 1"
 _MOST = 4096  # entries of a table; the oldest go first
 _CLEARLY = 0.97  # of the time: what is gained less is noise
-_ROUNDS = 30  # in which two ways are run in turn, at most
+_FEWEST, _ROUNDS = 5, 30  # in which two ways are run in turn
+_WON = 0.8  # of the rounds: what is faster in fewer was lucky
 _LEAST = 50e-6  # seconds, so that reading the clock does not count
 _TRIAL = 0.2  # seconds of such rounds, at most
 
@@ -186,15 +187,13 @@ class _Trial:
             other = self._native(change(choice))
             if other is None:
                 continue
-            before, after = _in_turn(best, other, end)
-            if after < _CLEARLY * before:
+            if _faster(best, other, end) is not None:
                 best, choice = other, change(choice)
         else:
             complete = True
-        if best is not first:
-            before, after = _in_turn(first, best, end)
-            if after < _CLEARLY * before:
-                return Tuned(choice, before, after)
+        times = None if best is first else _faster(first, best, end)
+        if times is not None:
+            return Tuned(choice, *times)
         return Tuned(MODEL, 0.0, 0.0) if complete else None
 
     def _native(self, choice: Choice) -> Native | None:
@@ -225,8 +224,11 @@ def _filled(layout: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.ndarray(layout.shape, layout.dtype, flat, first, layout.strides)
 
 
-def _in_turn(one: Native, other: Native, end: float) -> tuple[float, float]:
-    """The shortest time of each, in seconds; they run in turn, so that what else the machine does falls on both."""
+def _faster(one: Native, other: Native, end: float) -> tuple[float, float] | None:
+    """The shortest time of each, in seconds, where the other is clearly faster, and nearly each time; None where not.
+
+    They run in turn, so that what else the machine does falls on both.
+    """
     for native in (one, other):
         native()
     begin = time.perf_counter()
@@ -241,6 +243,8 @@ def _in_turn(one: Native, other: Native, end: float) -> tuple[float, float]:
                 native()
             found.append((time.perf_counter() - begin) / together)
         now = time.monotonic()
-        if number >= 2 and (now - start > _TRIAL or now >= end):
+        if number + 1 >= _FEWEST and (now - start > _TRIAL or now >= end):
             break
-    return min(times[0]), min(times[1])
+    before, after = min(times[0]), min(times[1])
+    won = sum(b < a for a, b in zip(*times, strict=True))
+    return (before, after) if after < _CLEARLY * before and won >= _WON * len(times[0]) else None
