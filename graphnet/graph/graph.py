@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from graphnet.graph.layout import layouts
-from graphnet.graph.node import Node
+from graphnet.graph.node import Node, applied_again
 from graphnet.graph.provenance import deriving
 from graphnet.graph.traversal import topological, users
 
@@ -69,6 +69,9 @@ def rebuild(nodes: Iterable[Node], replace: Replace) -> dict[Node, Node]:
 def reapply(node: Node, inputs: Sequence[Node], sizes: Mapping[str, int] | None = None) -> Node:
     """`node`'s op applied to other inputs; the node itself where nothing changed."""
     op = node.op.bind(sizes) if sizes else node.op
-    if op is node.op and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
-        return node
+    if op is node.op:
+        if all([a is b for a, b in zip(inputs, node.inputs, strict=True)]):
+            return node
+        if all([a.type == b.type for a, b in zip(inputs, node.inputs, strict=True)]):
+            return applied_again(node, tuple(inputs))
     return op(*inputs)

@@ -319,7 +319,12 @@ _nodes: WeakValueDictionary[tuple[Op, tuple[Node, ...]], Node] = WeakValueDictio
 _lock = threading.RLock()  # re-entrant: freeing a node inside the table's own bookkeeping may intern again
 
 
-def _intern(op: Op, inputs: tuple[Node, ...]) -> Node:
+def applied_again(node: Node, inputs: tuple[Node, ...]) -> Node:
+    """`node`'s op on inputs of the same types as its own, so that the type of the result is known."""
+    return _intern(node.op, inputs, node.type)
+
+
+def _intern(op: Op, inputs: tuple[Node, ...], inferred: TensorType | None = None) -> Node:
     key = (op, inputs)
     with _lock:
         known = _nodes.get(key)
@@ -328,10 +333,11 @@ def _intern(op: Op, inputs: tuple[Node, ...]) -> Node:
         for position, value in enumerate(inputs):
             if not isinstance(value, Node):
                 raise TypeError(f"{op.name}: input {position} must be a graph node, not {type(value).__name__}")
-        try:
-            inferred = op.infer(*(value.type for value in inputs))
-        except GraphnetError as error:
-            raise _located(error, op, inputs) from None
+        if inferred is None:
+            try:
+                inferred = op.infer(*(value.type for value in inputs))
+            except GraphnetError as error:
+                raise _located(error, op, inputs) from None
         node = op.node_class(op, inputs, inferred)
         _nodes[key] = node
         provenance.record(node)

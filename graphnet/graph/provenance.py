@@ -8,7 +8,7 @@ line of the model that it came from.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -74,19 +74,28 @@ def current_location() -> str:
     return (_current.get() or here()).location
 
 
-@contextmanager
-def deriving(node: Node, *, role: str | None = None, rule: str | None = None) -> Iterator[None]:
+def deriving(node: Node, *, role: str | None = None, rule: str | None = None) -> AbstractContextManager[None]:
     """Nodes made inside take `node`'s line and scope; `role` and `rule`, where given, are their own."""
-    origin = provenance(node)
-    if role is not None:
-        origin = replace(origin, role=role)
-    if rule is not None:
-        origin = replace(origin, rule=rule)
-    token = _current.set(origin)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    at = provenance(node)
+    if role is not None or rule is not None:
+        own = at.role if role is None else role, at.rule if rule is None else rule
+        at = Provenance(at.file, at.line, at.scope, *own)
+    return _Deriving(at)
+
+
+class _Deriving(AbstractContextManager[None]):
+    """Nodes made inside come from `origin`. No generator: rewriting enters it for every node, many times over."""
+
+    __slots__ = ("_origin", "_token")
+
+    def __init__(self, origin: Provenance) -> None:
+        self._origin = origin
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._origin)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
 @contextmanager

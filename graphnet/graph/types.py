@@ -117,6 +117,8 @@ def type_of(array: np.ndarray) -> TensorType:
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The shape that NumPy broadcasting gives. A named size fits itself and 1, nothing else."""
+    if shapes and shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     ndim = max((len(shape) for shape in shapes), default=0)
     result: list[Size] = []
     for axis in range(-ndim, 0):

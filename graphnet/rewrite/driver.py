@@ -246,8 +246,9 @@ def rewrite(graph: Graph, rules: Sequence[Rule], log: Log | None = None, name: s
     log = Log() if log is None else log
     by_op = _RulesByOp(rules)
     before = graph
+    settled: set[Node] = set()
     for _ in range(_MOST_ROUNDS):
-        after = _one_round(graph, by_op, log)
+        after = _one_round(graph, by_op, log, settled)
         if after.roots == graph.roots:
             log.passes.append((name, before, after))
             return after
@@ -269,7 +270,8 @@ class _RulesByOp:
         return self._known[op]
 
 
-def _one_round(graph: Graph, by_op: _RulesByOp, log: Log) -> Graph:
+def _one_round(graph: Graph, by_op: _RulesByOp, log: Log, settled: set[Node]) -> Graph:
+    """settled: nodes at which no rule applies that looks at the node alone; they need not be tried again."""
     replaced: dict[Node, Node] = {}
     context = Context(graph)
     for node in graph.nodes:
@@ -278,15 +280,18 @@ def _one_round(graph: Graph, by_op: _RulesByOp, log: Log) -> Graph:
             with deriving(node):
                 current = reapply(node, [replaced[value] for value in node.inputs])
             context.stands_for(current, node)
-        replaced[node] = _apply_rules(current, by_op, context, log)
+        replaced[node] = _apply_rules(current, by_op, context, log, settled)
         if replaced[node] is not current:
             context.stands_for(replaced[node], node)
     return graph.substitute(replaced)
 
 
-def _apply_rules(node: Node, by_op: _RulesByOp, context: Context, log: Log) -> Node:
+def _apply_rules(node: Node, by_op: _RulesByOp, context: Context, log: Log, settled: set[Node]) -> Node:
     """The first rule that applies; what it made is looked at again in the next round, when its inputs have been."""
+    is_settled = node in settled
     for candidate in by_op[type(node.op)]:
+        if is_settled and not candidate.wants_context:
+            continue
         found = candidate.apply(node, context)
         if found is None:
             continue
@@ -294,4 +299,5 @@ def _apply_rules(node: Node, by_op: _RulesByOp, context: Context, log: Log) -> N
             raise RewriteError(f"rule {candidate.name} turned {node!r} into {found!r}: the type must not change")
         log.firings.append(Firing(candidate.name, candidate.equation, node, found))
         return found
+    settled.add(node)
     return node
