@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from graphnet.backend.native.elementwise import compute, pointwise_statements, vector_lanes
 from graphnet.backend.native.loops import Apply, Kernel, Register, Set, Statement, Value
-from graphnet.backend.native.spans import Access, Span, meet, span
+from graphnet.backend.native.spans import Access, Span, span
 from graphnet.backend.native.views import Block, View, locate, merged_axes
 from graphnet.graph.node import Op
 
@@ -85,6 +85,13 @@ class Place:
     dtype: np.dtype
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in bytes
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.address, self.shape, self.strides))
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class _Walk:
         for place, array, lies in zip(places, member.inputs, member.input_spans, strict=True):
             if place in self.values:
                 found.append(self.values[place])
-            elif any(meet(lies, written) for written in self.written):
+            elif _met(lies, self.written):
                 return False  # some of it is a value of this pass, but not at the same index
             else:
                 self.loads.setdefault(place, array)
@@ -198,15 +205,26 @@ class _Walk:
 
     def writes(self, k: int, place: Place, member: Point) -> bool:
         """Note what member k writes; whether it can."""
-        self.values = {p: v for p, v in self.values.items() if not meet(self.written[v], member.span)}
+        gone = _met(member.span, self.written)
+        if gone:
+            self.values = {p: v for p, v in self.values.items() if v not in gone}
         self.values[place] = k
         self.written.append(member.span)
         if member.readers is not None and member.readers <= self.numbers:
             return True  # nobody will look for it in memory
-        elsewhere = [lies for p, lies in self.spans.items() if p != place or member.is_bordered]
-        elsewhere += [self.written[v] for p, v in self.stored.items() if p != place]
+        found = _met(member.span, [*self.spans.values()])
+        if found and (member.is_bordered or any([*self.spans][number] != place for number in found)):
+            return False
+        others = [*self.stored]
+        found = _met(member.span, [self.written[v] for v in self.stored.values()])
         self.stored[place] = k
-        return not any(meet(member.span, other) for other in elsewhere)
+        return all(others[number] == place for number in found)
+
+
+def _met(one: Span, spans: Sequence[Span]) -> list[int]:
+    """Which of `spans` have bytes in common with `one`. Written out: merging asks this most."""
+    first, end = one
+    return [number for number, (start, stop) in enumerate(spans) if start < end and first < stop]
 
 
 def _place(array: np.ndarray, number: int, axes: Axes, sizes: Sequence[int]) -> Place:
@@ -218,7 +236,13 @@ def _place(array: np.ndarray, number: int, axes: Axes, sizes: Sequence[int]) -> 
         while inside < size:
             strides.append(along[number] * inside)
             inside *= left.pop()
-    return Place(array.__array_interface__["data"][0], array.dtype, tuple(sizes), tuple(reversed(strides)))
+    return _the_place(array.__array_interface__["data"][0], array.dtype, tuple(sizes), tuple(reversed(strides)))
+
+
+@lru_cache(maxsize=4096)
+def _the_place(address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> Place:
+    """The same object for the same place, so that looking one up seldom compares all of it."""
+    return Place(address, dtype, shape, strides)
 
 
 def _in_vectors(arrays: Sequence[Place | np.ndarray], outs: int) -> bool:
