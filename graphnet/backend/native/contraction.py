@@ -86,6 +86,30 @@ class Finishing:
         )
 
 
+def finish(
+    total: Value,
+    out: View,
+    finishing: Finishing | None,
+    place: Callable[[View], Affine],
+    lanes: int,
+    active: int | None,
+) -> list[Statement]:
+    """What stores a vector of a result, or what is made of it. `place` says where it lies in a view."""
+    if finishing is None:
+        return [Store(out.buffer, place(out), total, active)]
+    beside: list[Value] = []
+    for view in finishing.loads:
+        if view.strides[-1] == 0 and lanes > 1:
+            beside.append(Splat(Load(view.buffer, place(view)), lanes))
+        else:
+            beside.append(Load(view.buffer, place(view), lanes, active))
+    statements, values = finishing.make(total, beside)
+    stores = [
+        Store(view.buffer, place(view), value, active) for view, value in zip(finishing.results, values, strict=True)
+    ]
+    return [*statements, *stores]
+
+
 @dataclass(frozen=True)
 class Contraction:
     """Sizes by dimension; which of them are loops, the rows, the vectorized column, the summed depth.

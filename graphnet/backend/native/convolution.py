@@ -30,6 +30,7 @@ from graphnet.backend.native.ops import (
     Panels,
     Taps,
 )
+from graphnet.backend.native.scattering import ScatteredInputGradient, scattered
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import Images, images
 from graphnet.backend.native.views import Scratch, View
@@ -64,6 +65,8 @@ def direct(
     x, other = inputs
     if isinstance(op, DirectConvolution):
         return _forward(op, out, x, other, finishing, choice)
+    if isinstance(op, ScatteredInputGradient):
+        return scattered(op, out, x, other, scratch, finishing)
     if isinstance(op, DirectInputGradient):
         return _input_gradient(op, out, x, other, finishing, choice)
     if isinstance(op, DirectFilterGradient):

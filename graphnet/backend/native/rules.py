@@ -16,6 +16,7 @@ from graphnet.backend.native.ops import (
     Panels,
     taps,
 )
+from graphnet.backend.native.scattering import ScatteredInputGradient, scatters
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import image_vectors
 from graphnet.backend.native.winograd import (
@@ -169,7 +170,8 @@ def direct_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
 def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     """input gradient(dy, w)  -->  channels first(direct input gradient(padded(channels last(dy)), panels(w)))
 
-    padded: with as many zeros around dy as the kernel reaches beyond it.
+    padded: with as many zeros around dy as the kernel reaches beyond it. Where that makes most products products with
+    zeros, elements of dy are scattered instead: then none are needed.
     """
     op = node.op
     assert isinstance(op, Conv2dInputGradient)
@@ -185,9 +187,15 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
         most = max((t.offset + t.places - 1 for t in reaching), default=0)
         sides.append((max(0, -least), max(0, most + 1 - dy.type.static_shape[2 + axis])))
     places = [-(-n // stride) for n, stride in zip(size, op.stride, strict=True)]
-    panels = _panels(_weight(w, op.groups, (2, 3, 0, 1)), (batch, *places))
+    weight = _weight(w, op.groups, (2, 3, 0, 1))
     before = (sides[0][0], sides[1][0])
     one = DirectInputGradient(op.stride, op.dilation, top, before, (size[0], size[1]), channels // op.groups)
+    filters, _, *kernel = w.type.static_shape
+    if op.groups == 1 and scatters(one, dy.type.static_shape[2:], kernel, filters, w.dtype.itemsize):
+        panels = Panels(target().lanes(w.dtype.itemsize))(weight)
+        scattered = ScatteredInputGradient(**{**one.attributes, "before": (0, 0)})
+        return transpose(scattered(transpose(dy, CHANNELS_LAST), panels), CHANNELS_FIRST)
+    panels = _panels(weight, (batch, *places))
     made = _of_groups(one, op.groups)
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), CHANNELS_FIRST)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from graphnet.backend.native.contraction import Contraction, Finishing, Operand, by_parts, contraction, nested
+from graphnet.backend.native.contraction import Contraction, Finishing, Operand, by_parts, contraction, finish, nested
 from graphnet.backend.native.loops import (
     ELEMENTS,
     Affine,
@@ -14,7 +14,6 @@ from graphnet.backend.native.loops import (
     Buffer,
     Kernel,
     Load,
-    Splat,
     Statement,
     Value,
     Var,
@@ -267,22 +266,7 @@ class _Convolution:
             turned = [affine(inside | {row: side * lanes}, b * lanes) for b in range(side)]
             results = second.product(matrix, [second.set(Load(half.buffer, at, lanes)) for at in turned])
             for b, total in enumerate(results[: tile - beyond]):
-                self._stored(second, total, partial(place, b=b), None if active == lanes else active)
+                some = None if active == lanes else active
+                second.statements += finish(total, self.out, self.finishing, partial(place, b=b), lanes, some)
             found += nested([along], [*nested([column], first.statements), *nested([row], second.statements)])
         return nested([i, r, q], found)
-
-    def _stored(self, lines: Lines, total: Value, place: Callable[[View], Affine], active: int | None) -> None:
-        """What is made of a result; `place` says where it lies in a view."""
-        if self.finishing is None:
-            return lines.store(self.out.buffer, place(self.out), total, active)
-        beside: list[Value] = []
-        for view in self.finishing.loads:
-            if view.strides[3] == 0 and self.lanes > 1:
-                beside.append(Splat(Load(view.buffer, place(view)), self.lanes))
-            else:
-                beside.append(Load(view.buffer, place(view), self.lanes, active))
-        statements, values = self.finishing.make(total, beside)
-        lines.statements += statements
-        for view, value in zip(self.finishing.results, values, strict=True):
-            lines.store(view.buffer, place(view), value, active)
-        return None

@@ -27,6 +27,7 @@ CASES: dict[str, Case] = {
     "small images of a large batch": (48, 20, (2, 2), 24, (3, 3), (1, 1), SAME, (1, 1)),
     "a single long row": (1, 2, (1, 70), 40, (1, 5), (1, 2), ((0, 0), (2, 2)), (1, 1)),
     "many filters, one place": (5, 300, (1, 1), 100, (1, 1), (1, 1), NONE, (1, 1)),
+    "few channels of a wide kernel": (20, 6, (14, 14), 16, (5, 5), (1, 1), NONE, (1, 1)),
     "weights in parts": (2, 70, (4, 4), 16, (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
 }
 
@@ -71,6 +72,39 @@ def test_convolution_and_gradients(name: str, dtype: str) -> None:
     for found, exact, terms in ((y, exact_y, w[0].size), (dw, exact_dw, dy[:, 0].size), (dx, exact_dx, w[:, 0].size)):
         # Each of so many products of about 1 rounds once, and so does each addition to a sum of about the root of it.
         assert np.abs(found - exact).max() <= 8 * terms * np.finfo(dtype).eps, name
+
+
+SCATTERED = [name for name, case in CASES.items() if case[1] <= 8]
+
+
+@pytest.mark.parametrize("name", SCATTERED)
+def test_input_gradients_that_are_scattered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are where that takes less time, but of every stride, dilation and padding; and what finishes them."""
+    monkeypatch.setattr("graphnet.backend.native.scattering._GAIN", 1e9)
+    monkeypatch.setenv("GRAPHNET_NATIVE_WINOGRAD", "off")
+    batch, channels, size, filters, kernel, stride, padding, dilation = CASES[name]
+    generator = np.random.default_rng(0)
+    w = generator.integers(-3, 4, (filters, channels, *kernel)).astype("f")
+    x, weight = gn.input("x", (batch, channels, *size)), gn.input("w", w.shape)
+    y = Conv2d(stride, padding, dilation, 1)(gn.tanh(x), weight)
+    (dx,) = gn.gradients(gn.sum(y * y), [x])
+    values = generator.standard_normal((batch, channels, *size)).astype("f")
+    step = gn.compile([x, weight], dx, backend="native", threads=3)
+    found = step(values, w)
+    assert any(node.op.name == "scattered_input_gradient" for node in step.schedule.steps)
+    exact = gn.compile([x, weight], dx, backend="numpy")(values, w)
+    # Both are sums of so many products, each rounded once; beside them the largest counts.
+    terms = w[:, 0].size + w[0].size
+    assert np.abs(found - exact).max() <= 8 * terms * np.finfo("f").eps * max(1.0, np.abs(exact).max())
+
+
+def test_elements_are_scattered_where_most_sums_would_be_over_zeros() -> None:
+    for kernel, padding, wanted in ((5, 0, True), (3, 1, False)):
+        x, w = gn.input("x", (8, 6, 14, 14)), gn.input("w", (16, 6, kernel, kernel))
+        y = gn.conv2d(x, w, padding=padding)
+        step = gn.compile([x, w], gn.gradients(gn.sum(y * y), [x, w]), backend="native")
+        step.specialize()
+        assert ("scattered_input_gradient" in [node.op.name for node in step.schedule.steps]) == wanted
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

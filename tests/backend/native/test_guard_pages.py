@@ -29,6 +29,7 @@ from graphnet.ops.pooling import (
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 from graphnet.ops.windows import Col2im, Im2col
 from graphnet.backend.native import winograd_choice
+from graphnet.backend.native.scattering import ScatteredInputGradient
 from graphnet.backend.native.winograd import WinogradConvolution, WinogradFilterGradient, WinogradWeights
 from tests.backend.native.kernels import native
 
@@ -163,6 +164,11 @@ for behind in (False, True):
             dy = filled((2, counts[0] + 2 * reach, counts[1] + 2 * reach, filters), behind, dtype)
             op = DirectInputGradient(steps, spread, (0, 0), (reach, reach), (13, 14), channels)
             native(op, filled((2, 13, 14, channels), behind, dtype), [dy, back])
+            if channels <= (lanes := 32 // np.dtype(dtype).itemsize):
+                single = filled((1, kernel, kernel, filters, lanes), behind, dtype)
+                native(Panels(lanes), single, [filled((kernel, kernel, filters, channels), behind, dtype)])
+                op = ScatteredInputGradient(steps, spread, (0, 0), (0, 0), (13, 14), channels)
+                native(op, filled((2, 13, 14, channels), behind, dtype), [y, single])
         sizes = ((1, 6, 5, 1, 1), (3, 5, 7, 17, 33), (19, 8, 4, 16, 24))
         for tile, staged, (n, h, w, c, o) in itertools.product((2, 4), (0, 6 << 20), sizes):
             winograd_choice._STAGED = staged
