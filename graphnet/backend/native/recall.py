@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from graphnet import config
 from graphnet.backend.base import Kernel
 from graphnet.backend.native.job import Called, Job
 from graphnet.backend.native.library import Code, recalled
@@ -90,8 +91,12 @@ def remember(wanted: Wanted, threads: int, lowered: Lowered, ready: Ready) -> No
 
 
 def _key(text: str, threads: int) -> str:
-    """With what was measured, for so many threads: it decides which loops a program has."""
-    return key_of(_FORMAT, f"{np.__version__} {SOURCES} {target()} {Table(threads).digest()}\n{text}")
+    """With what decides which loops a program has: the machine, what was wanted, what was measured for so many threads.
+
+    Raises `ArgumentError` where the environment wants what there is not.
+    """
+    wanted = f"{target()} {config.native_winograd()} {Table(threads).digest()}"
+    return key_of(_FORMAT, f"{np.__version__} {SOURCES} {wanted}\n{text}")
 
 
 def _entry(lowered: Lowered, ready: Ready, storages: Sequence[Storage]) -> bytes:

@@ -120,6 +120,23 @@ def test_another_size_other_vectors_and_other_sources_are_compiled(monkeypatch):
     assert not is_recalled(ran(small()))
 
 
+def test_who_switches_winograd_off_does_not_get_what_was_compiled_with_it(monkeypatch):
+    x, w = gn.input("x", (2, 32, 16, 16)), gn.input("w", (32, 32, 3, 3))
+    feeds = [np.random.default_rng(0).standard_normal(node.shape).astype("f") for node in (x, w)]
+
+    def bits(setting):
+        monkeypatch.setenv("GRAPHNET_NATIVE_WINOGRAD", setting)
+        step = gn.compile([x, w], gn.conv2d(x, w, padding=1), backend="native")
+        return is_recalled(step), step(*feeds).tobytes()
+
+    first = {setting: bits(setting) for setting in ("on", "off")}
+    assert not any(recalled for recalled, _ in first.values())
+    for setting, (_, same) in first.items():
+        assert bits(setting) == (True, same)
+    with pytest.raises(gn.ArgumentError, match="GRAPHNET_NATIVE_WINOGRAD"):
+        bits("neither")
+
+
 @pytest.mark.parametrize("place", [0, 40, -1])
 def test_what_is_damaged_is_compiled_anew(_folder, place):
     ran(small())
