@@ -27,6 +27,7 @@ from graphnet.backend.native.recall import recall, remember
 from graphnet.backend.native.rules import DIRECT
 from graphnet.backend.native.spans import Access, readers
 from graphnet.backend.native.steps import Module, Native, checks_first, kernel_of
+from graphnet.backend.native.triangles import spare_zeros
 from graphnet.backend.native.tuning import Table, Tuned, cases, measured, said
 from graphnet.backend.native.waiting import can_wait
 from graphnet.backend.ready import Ready, Wanted
@@ -70,7 +71,7 @@ class NativeBackend:
 
     def fuse(self, graph: Graph, log: Log) -> Graph:
         """Elementwise work goes to whoever reads it, reductions included."""
-        return place_masks(fuse_passes(graph, log), log)
+        return place_masks(fuse_passes(spare_zeros(graph, log), log), log)
 
     def is_certain(self, node: Node) -> bool:
         """Where the product has loops: of floats, and not of nothing."""

@@ -115,8 +115,9 @@ class Contraction:
     """Sizes by dimension; which of them are loops, the rows, the vectorized column, the summed depth.
 
     rows: several dimensions are one list of rows, written out. `out` and `right` have stride 1 along the columns, or
-    any stride where a vector has one lane. vectors: of a panel. adds: the result is added to what `out` holds. finish:
-    what is made of each sum, and of the operands `beside` it at the same index, for `results`, instead of `out`.
+    any stride where a vector has one lane. vectors: of a panel. depth: with none all sums are 0. adds: the result is
+    added to what `out` holds. finish: what is made of each sum, and of the operands `beside` it at the same index, for
+    `results`, instead of `out`.
     """
 
     sizes: Mapping[str, int]
@@ -281,7 +282,7 @@ def _tile(place: _Place) -> list[Statement]:
         element = Register(f"a{i}", dtype, lanes)
         step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
         step += [Set(s, Apply("muladd", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
-    body += nested([depth[name] for name in c.depth], step)
+    body += nested([depth[name] for name in c.depth], step) if c.depth else []
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
             body += _stored(place, s, i, j)
@@ -331,6 +332,29 @@ def split_columns(c: Contraction) -> list[tuple[Contraction, int]]:
         )
         found.append((part, times))
     return found
+
+
+def cut_out(c: Contraction, sizes: Mapping[str, tuple[int, int]]) -> Contraction:
+    """The same for (first, size) of some dimensions only; columns begin with a whole panel."""
+
+    def moved(of: Operand) -> Operand:
+        offset = of.offset
+        for name, (first, _) in sizes.items():
+            if name == c.column and of.panel is not None:
+                offset += first // (c.vectors * c.lanes) * of.panel
+            else:
+                offset += first * of.strides.get(name, 0)
+        return replace(of, offset=offset)
+
+    return replace(
+        c,
+        sizes={**c.sizes, **{name: size for name, (_, size) in sizes.items()}},
+        left=moved(c.left),
+        right=moved(c.right),
+        out=moved(c.out),
+        beside=tuple(map(moved, c.beside)),
+        results=tuple(map(moved, c.results)),
+    )
 
 
 def by_parts(c: Contraction, name: str, size: int) -> list[Contraction]:

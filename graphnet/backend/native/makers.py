@@ -30,6 +30,7 @@ from graphnet.backend.native.reductions import reduction
 from graphnet.backend.native.spans import Access, span
 from graphnet.backend.native.statistics import Moments, Sums
 from graphnet.backend.native.sums import statistics
+from graphnet.backend.native.triangles import TriangularMatmul
 from graphnet.backend.native.views import Block, Scratch, View, layout, locate, planned
 from graphnet.backend.native.windowed import windowed
 from graphnet.backend.native.winograd import Winograd
@@ -140,8 +141,12 @@ def _finished(
     """The loops of a product whose result is finished as it is made."""
     if isinstance(op, Matmul):
         a, b = inputs
-        return matmul(out, a, b, scratch, finishing, choice)
+        return matmul(out, a, b, scratch, finishing, choice, _triangle(op))
     return _convolution(op, out, inputs, scratch, finishing, choice)
+
+
+def _triangle(op: Matmul) -> str | None:
+    return op.kind if isinstance(op, TriangularMatmul) else None
 
 
 def _convolution(
@@ -171,7 +176,7 @@ def made(op: Op, views: Sequence[View], choice: Choice = MODEL) -> Made | None:
 def _loops(op: Op, out: View, inputs: Sequence[View], scratch: Scratch, choice: Choice) -> list[Loops] | None:
     if isinstance(op, Matmul):
         a, b = inputs
-        return matmul(out, a, b, scratch, choice=choice)
+        return matmul(out, a, b, scratch, choice=choice, triangle=_triangle(op))
     if isinstance(op, LabelOp):
         return label_loss(op, out, *inputs)
     if op.elementwise or isinstance(op, Fused):

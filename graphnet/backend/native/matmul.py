@@ -6,7 +6,7 @@ memory a power of two apart that the cache has no place for them (Goto and van d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
@@ -19,6 +19,7 @@ from graphnet.backend.native.contraction import (
     best_vectors,
     by_parts,
     contraction,
+    cut_out,
     cycles,
     most_rows,
     nested,
@@ -29,12 +30,14 @@ from graphnet.backend.native.dots import dots
 from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Var
 from graphnet.backend.native.packing import fill_left, fill_right
 from graphnet.backend.native.target import target
+from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER
 from graphnet.backend.native.views import Scratch, View
 
 _WORK = 1 << 18  # multiplications of a chunk, at least
 _CHUNKS = 16  # of a product, at most
 _EQUAL = 1.02  # of the time of the whole: for more, rows are not cut into equal chunks
 _DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
+_BLOCKS = 4  # of rows of a triangle, at most
 _ROWS = 24  # of the result: for fewer, packing the right operand does not pay
 _FEW = 4  # rows or columns: for as few, vectors along them would be mostly empty
 _PANELS = 3  # of the result: for fewer, packing the left operand does not pay
@@ -44,11 +47,18 @@ _LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level
 
 
 def matmul(
-    out: View, a: View, b: View, scratch: Scratch, finishing: Finishing | None = None, choice: Choice = MODEL
+    out: View,
+    a: View,
+    b: View,
+    scratch: Scratch,
+    finishing: Finishing | None = None,
+    choice: Choice = MODEL,
+    triangle: str | None = None,
 ) -> list[Kernel] | None:
     """out = a @ b; None for integers. Vectors run along the result's columns or, the product turned, along its rows.
 
-    Where there are few rows or columns and both operands lie along the depth, elements are dot products of two rows.
+    triangle: what of a batch of products need not be worked out, as `TriangularMatmul` says. Where there are few rows
+    and both operands lie along the depth, elements are dot products of two rows.
     """
     if out.dtype not in ("f32", "f64"):
         return None
@@ -59,6 +69,8 @@ def matmul(
     ways = [(a, b, out, lanes, finishing), (_turned(b), _turned(a), _turned(out), lanes, turned)]
     able = [_Product(*way, choice) for way in ways if _neighbours(way[2])] or [_Product(a, b, out, 1, finishing)]
     product = min(able, key=lambda way: way.packing)
+    if product.out is out:
+        product = replace(product, triangle=triangle)
     if product.finishing is not None and not (product.lanes == 1 or product.finishing.is_in_vectors):
         return None
     if batch:
@@ -115,6 +127,7 @@ class _Product:
     lanes: int
     finishing: Finishing | None = None
     choice: Choice = MODEL
+    triangle: str | None = None
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -215,22 +228,47 @@ class _Product:
             packed = self._near(scratch, (-(-columns // self.width), depth, self.width))
             body += fill_right(self.right, packed, variables, self.vectors, self.lanes)
         whole = self._contraction(packed, variables)
-        tiled = None
-        if self.packs_left:
-            tiled = self._near(scratch, (self.sizes[0] * min(depth, _DEEP),))
-            for part in by_parts(whole, "depth", _DEEP):
-                blocks = [Var(name, part.sizes[name]) for name in part.loops if name not in given]
-                known = given | {var.name: var for var in blocks}
-                left, filled = fill_left(part, tiled, known)
-                body += nested(blocks, [*filled, *contraction(replace(part, left=left), known)])
-        else:
-            far = whole.left.strides["depth"] != 1
-            for part in by_parts(whole, "depth", _DEPTH) if far else [whole]:
-                body += contraction(part, given)
+        tiled = self._near(scratch, (self.sizes[0] * min(depth, _DEEP),)) if self.packs_left else None
+        for piece in self._pieces(whole):
+            body += self._summed(piece, tiled, given)
         finished = () if self.finishing is None else (*self.finishing.loads, *self.finishing.results)
         views = [view for view in (self.out, self.left, self.right, packed, tiled, *finished) if view is not None]
         chunk, *loops = variables
         return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
+
+    def _summed(self, c: Contraction, tiled: View | None, given: Mapping[str, Var]) -> list[Statement]:
+        """The loops of `c`, with its left operand packed into `tiled`, where that is given."""
+        if tiled is None or not c.depth:
+            far = c.left.strides["depth"] != 1 and bool(c.depth)
+            parts = by_parts(c, "depth", _DEPTH) if far else [c]
+            return [statement for part in parts for statement in contraction(part, given)]
+        body: list[Statement] = []
+        for part in by_parts(c, "depth", _DEEP):
+            blocks = [Var(name, part.sizes[name]) for name in part.loops if name not in given]
+            known = {**given, **{var.name: var for var in blocks}}
+            left, filled = fill_left(part, tiled, known)
+            body += nested(blocks, [*filled, *contraction(replace(part, left=left), known)])
+        return body
+
+    def _pieces(self, c: Contraction) -> list[Contraction]:
+        """What has to be worked out: all, or of a triangle blocks of rows, with zeros for what nobody looks at."""
+        rows, columns, depth = self.sizes
+        if self.triangle is None:
+            return [c]
+        size = -(-rows // (_BLOCKS * self.width)) * self.width
+        found = []
+        for first in range(0, rows, size):
+            end = min(first + size, rows)
+            block = {"row": (first, end - first)}
+            if self.triangle == LEFT_LOWER:
+                found.append(cut_out(c, block | {"depth": (0, end)}))
+            elif self.triangle == LEFT_UPPER:
+                found.append(cut_out(c, block | {"depth": (first, depth - first)}))
+            else:
+                found.append(cut_out(c, block | {"column": (0, end)}))
+                if end < columns:
+                    found.append(replace(cut_out(c, block | {"column": (end, columns - end)}), depth=()))
+        return found
 
     def _near(self, scratch: Scratch, shape: Sequence[int]) -> View:
         """Memory of `shape` for each chunk, the same for all that the chunk goes through one after the other."""

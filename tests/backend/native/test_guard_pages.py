@@ -30,6 +30,7 @@ from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient
 from graphnet.ops.windows import Col2im, Im2col
 from graphnet.backend.native import winograd_choice
 from graphnet.backend.native.scattering import ScatteredInputGradient
+from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER, OUT_LOWER, TriangularMatmul
 from graphnet.backend.native.winograd import WinogradConvolution, WinogradFilterGradient, WinogradWeights
 from tests.backend.native.kernels import native
 
@@ -145,6 +146,10 @@ for behind in (False, True):
                 out = filled((m, n), behind, dtype)
                 native(Matmul(), out, [left, right])
                 assert np.allclose(out, 0.25 * k)
+        for kind, n in itertools.product((LEFT_LOWER, LEFT_UPPER, OUT_LOWER), (33, 64)):
+            a, b = filled((2, n, n), behind, dtype), filled((2, n, n), behind, dtype)
+            for left, right in ((a, b), (a.swapaxes(1, 2), b.swapaxes(1, 2))):
+                native(TriangularMatmul(kind), filled((2, n, n), behind, dtype), [left, right])
         shapes = ((1, 6, 5, 1, 1), (3, 17, 3, 2, 1), (33, 64, 3, 1, 2), (16, 1, 1, 2, 1))
         for channels, filters, kernel, stride, dilation in shapes:
             steps, spread, span = (stride, stride), (dilation, dilation), dilation * (kernel - 1)
