@@ -39,12 +39,13 @@ class TriangularMatmul(Matmul):
 def spare_zeros(graph: Graph, log: Log) -> Graph:
     """The graph with products of triangles as such; see the text of this module."""
     lower, upper = _triangles(graph)
+    hidden = _hidden(graph, lower)
     kinds: dict[Node, str] = {}
     for node in graph.nodes:
         if type(node.op) is Matmul and node.type.is_float:
             a = node.inputs[0]
             kind = LEFT_LOWER if a in lower else LEFT_UPPER if a in upper else None
-            if kind is None and _is_square(node) and _is_hidden(node, graph, lower):
+            if kind is None and node in hidden:
                 kind = OUT_LOWER
             if kind is not None:
                 kinds[node] = kind
@@ -94,20 +95,21 @@ def _is_square(node: Node) -> bool:
 
 
 def _hides(mask: Node) -> bool:
-    """Whether it is -inf wherever it lies above the diagonal, and nowhere NaN."""
+    """Whether it is -inf wherever it lies above the diagonal of a square, and nowhere NaN."""
     if not isinstance(mask.op, Constant) or mask.ndim < 2 or mask.shape[-1] != mask.shape[-2]:
         return False
     value = mask.op.value
+    if value.shape[-1] == 1:  # one number for the whole square: there is nothing above its own diagonal
+        return False
     rows, columns = np.triu_indices(value.shape[-1], 1)
     return bool(np.isneginf(value[..., rows, columns]).all() and not np.isnan(value).any())
 
 
-def _is_hidden(node: Node, graph: Graph, lower: set[Node]) -> bool:
-    """Whether nobody looks at what is above the diagonal, as long as it is finite."""
-    if node in graph.roots:
-        return False
+def _hidden(graph: Graph, lower: set[Node]) -> set[Node]:
+    """The values of which nobody looks at what is above the diagonal, as long as it is finite."""
+    found, shown = set[Node](), set(graph.roots)
 
-    def hides(user: Node) -> bool:
+    def hides(user: Node, node: Node) -> bool:
         if user.shape != node.shape:
             return False
         others = [value for value in user.inputs if value is not node]
@@ -116,10 +118,13 @@ def _is_hidden(node: Node, graph: Graph, lower: set[Node]) -> bool:
         if isinstance(user.op, Multiply) and any(value in lower for value in others):
             return True
         scaled = isinstance(user.op, Multiply) and all(_is_finite_number(value) for value in others)
-        return (scaled or isinstance(user.op, Subtract)) and _is_hidden(user, graph, lower)
+        return (scaled or isinstance(user.op, Subtract)) and user in found
 
-    users = graph.users[node]
-    return bool(users) and all(map(hides, users))
+    for node in reversed(graph.nodes):
+        users = graph.users[node]
+        if users and _is_square(node) and node not in shown and all(hides(user, node) for user in users):
+            found.add(node)
+    return found
 
 
 def _is_finite_number(value: Node) -> bool:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import graphnet as gn
-from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER, OUT_LOWER, TriangularMatmul
+from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER, OUT_LOWER, TriangularMatmul, spare_zeros
+from graphnet.graph.graph import Graph
+from graphnet.rewrite.driver import Log
 from tests.backend.native.kernels import native
 
 
@@ -98,3 +100,26 @@ def test_scores_that_are_read_without_their_mask_are_worked_out():
     assert not kinds(gn.compile([q, k], [weights, gn.max(product)], backend="native"))
     assert not kinds(gn.compile([q, k], [weights, product], backend="native"))
     assert kinds(gn.compile([q, k], weights, backend="native")) == {OUT_LOWER: 1}
+
+
+def test_one_number_added_to_a_whole_square_hides_nothing():
+    a, b = (gn.input(name, (2, 40, 40)) for name in "ab")
+    half = gn.constant(np.full((1, 1), 0.5, "f"))
+    results = [gn.relu(a @ b + half), gn.softmax(b + half, -1) @ a]
+    step = gn.compile([a, b], results, backend="native")
+    assert not kinds(step)
+    arrays = np.random.default_rng(0).standard_normal((2, 2, 40, 40)).astype("f")
+    for found, expected in zip(step(*arrays), gn.compile([a, b], results, backend="numpy")(*arrays), strict=True):
+        # Sums of 40 terms of about 1, up to 4 each.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=40 * 4 * np.finfo("f").eps)
+
+
+def test_long_chains_between_a_product_and_its_mask():
+    """Longer than calls may be nested, and with more paths than can be walked along one by one."""
+    inputs = [gn.input(f"x{n}", (2, 32, 32)) for n in range(400)]
+    y = inputs[0] @ inputs[1]
+    for x in inputs[2:]:
+        y = (y - x) - y * 0.5
+    weights = gn.softmax(y + gn.constant(np.where(np.tri(32, dtype=bool), 0.0, -np.inf).astype("f")), -1)
+    graph = spare_zeros(Graph((weights,)), Log())
+    assert [node.op.kind for node in graph.nodes if isinstance(node.op, TriangularMatmul)] == [OUT_LOWER]
