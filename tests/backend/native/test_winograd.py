@@ -169,6 +169,21 @@ def test_the_reference_is_the_convolution(tile: int) -> None:
         assert (np.abs(y - _exact(x, w, (height, width))) <= 2 * _bound(tile, x, w, (height, width))).all(), case
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("tile", TILES)
+def test_what_is_not_finite_is_felt_by_few(tile: int, value: float) -> None:
+    """By all results that read it, and by 3 x 3 in all, or 5 x 5 for tiles of 4 x 4."""
+    places = list(np.ndindex(10, 10))
+    x, _, panels = _operands(tile, (len(places), 8, 8, 1, 1), "float32")
+    for image, place in zip(x, places, strict=True):
+        image[place] = value
+    y = np.zeros((len(places), 8, 8, 1), "f")
+    native(WinogradConvolution(tile, (8, 8), 1), y, [x, _weights(tile, panels)])
+    for (row, column), felt in zip(places, ~np.isfinite(y[..., 0]), strict=True):
+        assert felt[max(0, row - 2) : row + 1, max(0, column - 2) : column + 1].all()
+        assert felt.any(0).sum() <= tile + 1 and felt.any(1).sum() <= tile + 1
+
+
 def test_channels_that_do_not_lie_side_by_side() -> None:
     case = (2, 6, 5, 12, 9)
     x, w, panels = _operands(4, case, "float32")
