@@ -16,11 +16,11 @@ import graphnet as gn
 from graphnet.backend.native import job, library, pool
 from graphnet.ops.sources import Assign
 
-SIZE = 512
+SIZE = 1024
 
 
 def long_step(threads, products):
-    """A step of many matrix products, 3 ms each or more, which adds 1 to a parameter in the end; and the parameter."""
+    """A step of matrix products, 20 ms of one processor each, that adds 1 to a parameter in the end; the parameter."""
     x = gn.input("x", (SIZE, SIZE))
     weight = gn.parameter(np.eye(SIZE, dtype="f"), "weight")
     count = gn.parameter(np.zeros(100_000, "f"), "count")
@@ -42,7 +42,7 @@ def stop(*_):
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_a_signal_is_answered_while_a_step_runs(threads):
-    step, count = long_step(threads, 400)
+    step, count = long_step(threads, 64)
     array = np.full((SIZE, SIZE), 1 / SIZE, "f")
     before = signal.signal(signal.SIGALRM, stop)
     try:
@@ -102,7 +102,7 @@ def test_a_worker_that_makes_room_for_its_caller_may_run_where_it_might_before(w
 
 
 def test_two_threads_call_two_functions_at_once():
-    steps = [long_step(threads, 10)[0] for threads in (2, 2, 3)]
+    steps = [long_step(threads, 3)[0] for threads in (2, 2, 3)]
     arrays = [np.random.default_rng(k).standard_normal((SIZE, SIZE)).astype("f") for k in range(3)]
     expected = [step(array) for step, array in zip(steps, arrays, strict=True)]
     found: list[list[float]] = [[], [], []]
@@ -123,7 +123,7 @@ def test_a_process_may_fork_while_locks_are_held_and_a_step_runs():
     step, _ = long_step(2, 3)
     array = np.full((SIZE, SIZE), 1 / SIZE, "f")
     expected = step(array)
-    long, _ = long_step(2, 100)
+    long, _ = long_step(2, 16)
     running = threading.Thread(target=long, args=(array,))
     with pool._lock, library._lock, step._lock:
         running.start()
@@ -143,7 +143,7 @@ def test_a_process_may_end_while_a_daemon_thread_runs_a_step():
 import sys, threading, time
 import numpy as np
 from tests.backend.native.test_job import SIZE, long_step
-step, _ = long_step(3, 300)
+step, _ = long_step(3, 48)
 threading.Thread(target=step, args=(np.ones((SIZE, SIZE), "f"),), daemon=True).start()
 time.sleep(0.1)
 print("end", flush=True)
