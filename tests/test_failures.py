@@ -30,7 +30,7 @@ FAILING = {
 @pytest.mark.parametrize("check", [0, 2])
 @pytest.mark.parametrize("kind", FAILING)
 def test_a_step_that_fails_changes_no_parameter_and_says_where(kind, check):
-    x, labels = gn.input("x", ("N", 3)), gn.input("labels", ("N",), "int64")
+    x, labels = gn.input("given", ("N", 3)), gn.input("labels", ("N",), "int64")
     model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     loss = FAILING[kind](model(x), labels)  # the line that the error names
     adam = optim.Adam(model.parameters(), lr=0.1)
@@ -60,7 +60,7 @@ def test_an_interrupt_leaves_all_old_or_all_new():
     # So large a parameter is updated tile by tile.
     large = gn.parameter(np.zeros(70_000, np.float32), "large")
     updates.append(gn.assign(large, large * 0.5 + large * 0.5 + 1.0))
-    x = gn.input("x", (64,))
+    x = gn.input("given", (64,))
     step = gn.compile(x, gn.sum(x), updates)
     feed = np.ones(64, np.float32)
     step(feed)
@@ -96,7 +96,7 @@ def test_an_interrupt_leaves_all_old_or_all_new():
 
 
 def test_threads_do_not_mix_results():
-    x = gn.input("x", ("N", 16))
+    x = gn.input("given", ("N", 16))
     step = gn.compile(x, [x * 2.0, gn.sum(gn.exp(x * 0.001), axis=1), gn.transpose(x)])
     barrier = threading.Barrier(8)
 
@@ -116,7 +116,7 @@ def test_threads_do_not_mix_results():
 
 
 def test_training_from_several_threads_is_some_serial_order():
-    x = gn.input("x", ("N",))
+    x = gn.input("given", ("N",))
     counter = gn.parameter(np.array(0, np.int64), "counter")
     total = gn.parameter(np.zeros((), np.float64), "total")
     updates = [gn.assign(counter, counter + 1), gn.assign(total, total + gn.sum(gn.cast(x, "float64")))]
@@ -140,14 +140,14 @@ def test_training_from_several_threads_is_some_serial_order():
 def _lenet_step():
     from models import lenet
 
-    x, labels = gn.input("x", ("N", 1, 28, 28)), gn.input("labels", ("N",), "int64")
+    x, labels = gn.input("given", ("N", 1, 28, 28)), gn.input("labels", ("N",), "int64")
     model = lenet.build()
     loss = gn.cross_entropy(model(x), labels)
     return gn.compile([x, labels], loss, optim.Adam(model.parameters()).updates(loss), check=0)
 
 
 def test_a_thousand_steps_grow_traced_memory_by_nothing():
-    x, labels = gn.input("x", ("N", 3)), gn.input("labels", ("N",), "int64")
+    x, labels = gn.input("given", ("N", 3)), gn.input("labels", ("N",), "int64")
     model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
     loss = gn.cross_entropy(model(x), labels)
     step = gn.compile([x, labels], loss, optim.Adam(model.parameters()).updates(loss), check=0)
@@ -195,7 +195,7 @@ def test_a_sum_that_cancels_passes_the_check():
     gn.manual_seed(3)
     # A bias before a normalization has gradient 0: what is left is rounding, which the order of summation decides.
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
-    x, y = gn.input("x", ("N", 1, 8, 8)), gn.input("y", ("N",), "int64")
+    x, y = gn.input("given", ("N", 1, 8, 8)), gn.input("y", ("N",), "int64")
     loss = gn.cross_entropy(model(x), y)
     step = gn.compile([x, y], loss, optim.SGD(model.parameters(), lr=0.1).updates(loss), check=2)
     random = np.random.default_rng(0)
