@@ -56,7 +56,9 @@ def compile(
     is compiled later takes it over, with `tune` or without. The results' bits do not depend on it. None measures
     nothing. The other backends have nothing to choose from, and refuse a time.
     rewrite, reuse: off to run the graph as declared, or with bytes of its own for every value; the results agree.
-    fast_math: also allow rewrites that change rounding or the treatment of NaN and infinity.
+    fast_math: also allow rewrites that change rounding or the treatment of NaN and infinity. Without it, native kernels
+    do so in two places: Winograd's tiles (off by GRAPHNET_NATIVE_WINOGRAD), and causal attention, which leaves out
+    products with what its mask hides.
     check: 0 trusts; 1 also verifies each pass; 2 also compares each step with its reference kernel and fills freed
     bytes with NaN. None takes GRAPHNET_CHECK.
 

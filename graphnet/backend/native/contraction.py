@@ -97,16 +97,26 @@ def finish(
     """What stores a vector of a result, or what is made of it. `place` says where it lies in a view."""
     if finishing is None:
         return [Store(out.buffer, place(out), total, active)]
-    beside: list[Value] = []
-    for view in finishing.loads:
-        if view.strides[-1] == 0 and lanes > 1:
-            beside.append(Splat(Load(view.buffer, place(view)), lanes))
-        else:
-            beside.append(Load(view.buffer, place(view), lanes, active))
-    statements, values = finishing.make(total, beside)
-    stores = [
-        Store(view.buffer, place(view), value, active) for view, value in zip(finishing.results, values, strict=True)
+    loads = [(view.buffer, place(view), view.strides[-1] == 0) for view in finishing.loads]
+    results = [(view.buffer, place(view)) for view in finishing.results]
+    return _finish(total, finishing.make, loads, results, lanes, active)
+
+
+def _finish(
+    total: Value,
+    make: Finish,
+    loads: Sequence[tuple[Buffer, Affine, bool]],
+    results: Sequence[tuple[Buffer, Affine]],
+    lanes: int,
+    active: int | None,
+) -> list[Statement]:
+    """What stores what is made of a vector of a result. loads: with whether all lanes read the same element."""
+    beside: list[Value] = [
+        Splat(Load(buffer, at), lanes) if is_same and lanes > 1 else Load(buffer, at, lanes, active)
+        for buffer, at, is_same in loads
     ]
+    statements, values = make(total, beside)
+    stores = [Store(buffer, at, value, active) for (buffer, at), value in zip(results, values, strict=True)]
     return [*statements, *stores]
 
 
@@ -293,19 +303,9 @@ def _stored(place: _Place, total: Register, row: int, vector: int) -> list[State
     c, active = place.c, place.active(vector)
     if c.finish is None:
         return [Store(c.out.buffer, place.at(c.out, row, vector), total, active)]
-    beside: list[Value] = []
-    for operand in c.beside:
-        index = place.at(operand, row, vector)
-        if operand.strides.get(c.column, 0) == 0 and c.lanes > 1:
-            beside.append(Splat(Load(operand.buffer, index), c.lanes))
-        else:
-            beside.append(Load(operand.buffer, index, c.lanes, active))
-    statements, values = c.finish(total, beside)
-    stores = [
-        Store(operand.buffer, place.at(operand, row, vector), value, active)
-        for operand, value in zip(c.results, values, strict=True)
-    ]
-    return [*statements, *stores]
+    loads = [(of.buffer, place.at(of, row, vector), of.strides.get(c.column, 0) == 0) for of in c.beside]
+    results = [(of.buffer, place.at(of, row, vector)) for of in c.results]
+    return _finish(total, c.finish, loads, results, c.lanes, active)
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
