@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from graphnet.backend.native.residence import give_back
+from graphnet.backend.native.residence import give_back, unchanged
 from graphnet.extras import extra
 
 _names = count()
@@ -52,7 +52,7 @@ def _binding() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    _rest(llvm)  # most pages that loading has touched are not those that compiling will
+    give_back(_mappings(llvm))  # most pages that loading has touched are not those that compiling will
     return llvm
 
 
@@ -85,11 +85,13 @@ def _machine(processor: Processor | None = None) -> Any:
 
 def rest() -> None:
     """Give back the memory that only compiling needs, until something is compiled again."""
-    _rest(_binding())
+    give_back(_mappings(_binding()))
 
 
-def _rest(llvm: Any) -> None:
-    give_back(Path(llvm.ffi.lib._name).name)
+@cache
+def _mappings(llvm: Any) -> list[tuple[int, int]]:
+    """Where LLVM lies in memory, and stays."""
+    return unchanged(Path(llvm.ffi.lib._name).name)
 
 
 def compile_object(text: str) -> bytes:

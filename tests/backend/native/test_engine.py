@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 import graphnet as gn
 from graphnet.backend.native import backend, engine, runtime
-from graphnet.backend.native.residence import give_back
+from graphnet.backend.native.residence import unchanged
 
 TEXT = """
 declare i64 @gn_test_import(i64)
@@ -66,8 +67,19 @@ def test_where_no_linker_works_one_warning_and_numpy_does_the_work(monkeypatch, 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what lies in memory")
 def test_llvm_rests_in_little_memory_and_works_again():
     before = engine.compile_object(TEXT)
-    library = Path(engine._binding().ffi.lib._name).name
-    assert give_back(library) > 10_000_000
-    assert give_back(library) < 10_000_000  # nothing has used it in between
+    assert resident() > 10_000_000
+    engine.rest()
+    assert resident() < 10_000_000  # nothing has used it in between
     assert engine.compile_object(TEXT) == before
-    assert give_back("libnothing.so") == 0
+    assert resident() > 10_000_000
+    engine.rest()  # as often as wanted
+    assert resident() < 10_000_000
+    assert unchanged("libnothing.so") == []
+
+
+def resident():
+    """Bytes of LLVM's library that lie in memory."""
+    library = "/" + Path(engine._binding().ffi.lib._name).name
+    mappings = re.split(r"^(?=[0-9a-f]+-)", Path("/proc/self/smaps").read_text(), flags=re.MULTILINE)
+    found = [re.search(r"^Rss: +([0-9]+) kB$", text, re.MULTILINE) for text in mappings if library in text]
+    return sum(int(size[1]) * 1024 for size in found)
