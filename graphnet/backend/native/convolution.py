@@ -7,6 +7,8 @@ from dataclasses import replace
 from math import prod
 
 from graphnet.backend.native import functions as f
+from graphnet.backend.native.batch_last import BatchLast
+from graphnet.backend.native.batch_last_kernels import batch_last
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
     Contraction,
@@ -62,6 +64,8 @@ def direct(
         return None
     if finishing is not None and not finishing.is_in_vectors:
         return None
+    if isinstance(op, BatchLast):
+        return batch_last(op, out, inputs, scratch, finishing)
     x, other = inputs
     if isinstance(op, DirectConvolution):
         return _forward(op, out, x, other, finishing, choice)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from graphnet.backend.base import Bound
+from graphnet.backend.native.batch_last import BatchLastConvolution, BatchLastInputGradient
 from graphnet.backend.native.contraction import Finishing
 from graphnet.backend.native.loops import BOOLEAN, Apply, Const, Kernel, Register, Set, Statement, Value, operations
 from graphnet.backend.native.merging import Pass, Place, together
@@ -24,7 +25,14 @@ from graphnet.ops.linear import Matmul
 from graphnet.ops.slicing import Pad
 from graphnet.schedule import Schedule, base
 
-HEADS = (Matmul, DirectConvolution, DirectInputGradient, WinogradConvolution)  # the ops whose results may be finished
+HEADS = (  # the ops whose results may be finished
+    Matmul,
+    DirectConvolution,
+    DirectInputGradient,
+    WinogradConvolution,
+    BatchLastConvolution,
+    BatchLastInputGradient,
+)
 REACH = 8  # steps between a product and what finishes it
 # Arrays of a matrix product's size that are read beside it. Its tiles are few columns of many rows, which no prefetcher
 # follows: SGD with momentum, which reads two, takes 1.51 ms with a product of 512 x 784 and depth 128, 1.2 ms after it.

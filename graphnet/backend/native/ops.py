@@ -72,8 +72,8 @@ class DirectConvolution(Direct):
         """For checking: a product for each position of the kernel, in memory of its own."""
         out[...] = 0
         weight = unpaneled(w, self.filters)
-        for i, j, seen in _seen(self, x, weight.shape[:2], out.shape[1:3]):
-            out += seen @ weight[i, j]
+        for i, j, part in seen(self, x, weight.shape[:2], out.shape[1:3]):
+            out += part @ weight[i, j]
 
 
 class DirectFilterGradient(Direct):
@@ -89,8 +89,8 @@ class DirectFilterGradient(Direct):
 
     def compute(self, out: np.ndarray, x: np.ndarray, dy: np.ndarray) -> None:
         """For checking: a product for each position of the kernel, in memory of its own."""
-        for i, j, seen in _seen(self, x, self.kernel, dy.shape[1:3]):
-            out[:, :, i, j] = np.tensordot(dy, seen, axes=([0, 1, 2], [0, 1, 2]))
+        for i, j, part in seen(self, x, self.kernel, dy.shape[1:3]):
+            out[:, :, i, j] = np.tensordot(dy, part, axes=([0, 1, 2], [0, 1, 2]))
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def unpaneled(panels: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(list(panels), axis=-1)[..., :size]
 
 
-def _seen(
+def seen(
     op: Direct, x: np.ndarray, kernel: Sequence[int], counts: Sequence[int]
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """For each position of the kernel, what the windows see there: (N, rows, columns, C)."""

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphnet.backend.native.batch_last import (
+    IMAGES_FIRST,
+    IMAGES_LAST,
+    BatchLastConvolution,
+    BatchLastFilterGradient,
+    BatchLastInputGradient,
+    images_beside,
+)
 from graphnet.backend.native.depthwise_rules import DEPTHWISE
 from graphnet.backend.native.grouped_ops import Grouped
 from graphnet.backend.native.ops import (
@@ -31,6 +39,7 @@ from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGr
 from graphnet.ops.layout import transpose
 from graphnet.ops.shaping import reshape
 from graphnet.ops.slicing import Pad
+from graphnet.ops.sources import Input
 from graphnet.ops.windows import Sides
 from graphnet.rewrite.convolution import CONVOLUTION
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
@@ -200,11 +209,70 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), CHANNELS_FIRST)
 
 
+def _lies_beside(op: Convolution, kernel: Sequence[int], y: Node, channels: int, is_first: bool) -> bool:
+    """Whether a convolution with results y, (N, filters, rows, columns), goes with images beside one another."""
+    batch, filters, rows, _ = y.type.static_shape
+    suits = _is_direct(op) and op.groups == 1 and max(kernel) > 1
+    is_first = is_first or channels <= _PICTURE
+    return suits and images_beside(batch, rows, channels, filters, y.dtype.itemsize, is_first)
+
+
+def _padded_beside(images: Node, padding: Sides) -> Node:
+    """(N, C, H, W) as (H, W, C, N) with zeros around it."""
+    turned = transpose(images, IMAGES_LAST)
+    (top, bottom), (left, right) = padding
+    height, width, *others = turned.type.static_shape
+    target = (height + top + bottom, width + left + right, *others)
+    return turned if target == turned.shape else Pad((top, left, 0, 0), (1, 1, 1, 1), target, 0.0)(turned)
+
+
+@rule(Apply(Conv2d, x, w, name="conv"))
+def batch_last_convolution(x: Node, w: Node, conv: Node) -> Node | None:
+    """conv2d(x, w)  -->  images first(batch last convolution(padded(images last(x)), w))    of few channels"""
+    op = conv.op
+    assert isinstance(op, Conv2d)
+    _, channels, *kernel = w.type.static_shape
+    if not _lies_beside(op, kernel, conv, channels, isinstance(x.op, Input)):
+        return None
+    made = BatchLastConvolution(op.stride, op.dilation)
+    return transpose(made(_padded_beside(x, op.padding), w), IMAGES_FIRST)
+
+
+@rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
+def batch_last_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
+    """filter gradient(x, dy)  -->  batch last filter gradient(padded(images last(x)), images last(dy))"""
+    op = node.op
+    assert isinstance(op, Conv2dFilterGradient)
+    if not _lies_beside(op, op.kernel, dy, x.type.static_shape[1], isinstance(x.op, Input)):
+        return None
+    made = BatchLastFilterGradient(op.stride, op.dilation, op.kernel)
+    return made(_padded_beside(x, op.padding), transpose(dy, IMAGES_LAST))
+
+
+@rule(Apply(Conv2dInputGradient, dy, w, name="node"))
+def batch_last_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
+    """input gradient(dy, w)  -->  images first(batch last input gradient(images last(dy), w))"""
+    op = node.op
+    assert isinstance(op, Conv2dInputGradient)
+    _, channels, *kernel = w.type.static_shape
+    if not _lies_beside(op, kernel, dy, channels, False):
+        return None
+    height, width = node.type.static_shape[2:]
+    (top, _), (left, _) = op.padding
+    made = BatchLastInputGradient(op.stride, op.dilation, (top, left), (height, width))
+    return transpose(made(transpose(dy, IMAGES_LAST), w), IMAGES_FIRST)
+
+
+_PICTURE = 3  # channels: of as few, the image is no result of parameters, and nobody asks for its gradient
+
 DIRECT: list[Rule] = [
     *DEPTHWISE,
     winograd_convolution,
     winograd_input_gradient,
     winograd_filter_gradient,
+    batch_last_convolution,
+    batch_last_filter_gradient,
+    batch_last_input_gradient,
     direct_convolution,
     direct_filter_gradient,
     direct_input_gradient,

@@ -44,6 +44,11 @@ def _windows(x: np.ndarray, case: Case) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CASES)
 def test_convolution_and_gradients(name: str, dtype: str) -> None:
+    _held_to_the_definition(name, dtype)
+
+
+def _held_to_the_definition(name: str, dtype: str) -> set[str]:
+    """Run the case, forward and both gradients, and compare. The names of the ops that it became."""
     case = CASES[name]
     batch, channels, size, filters, kernel, stride, padding, dilation = case
     generator = np.random.default_rng(0)
@@ -72,6 +77,50 @@ def test_convolution_and_gradients(name: str, dtype: str) -> None:
     for found, exact, terms in ((y, exact_y, w[0].size), (dw, exact_dw, dy[:, 0].size), (dx, exact_dx, w[:, 0].size)):
         # Each of so many products of about 1 rounds once, and so does each addition to a sum of about the root of it.
         assert np.abs(found - exact).max() <= 8 * terms * np.finfo(dtype).eps, name
+    return {node.op.name for node in step.schedule.steps}
+
+
+BESIDE = {"batch_last_convolution", "batch_last_filter_gradient", "batch_last_input_gradient"}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("a kernel as large as the image", "float32"),
+        ("prime sizes", "float64"),
+        ("a stride larger than the kernel", "float32"),
+        ("two strides", "float32"),
+        ("a dilation and a stride", "float32"),
+        ("padding wider than the kernel", "float32"),
+        ("small images of a large batch", "float32"),
+        ("few channels of a wide kernel", "float64"),
+    ],
+)
+def test_images_beside_one_another(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they lie where that takes less time, but for every batch, stride, dilation and padding."""
+    monkeypatch.setattr("graphnet.backend.native.rules.images_beside", lambda *_: True)
+    monkeypatch.setenv("GRAPHNET_NATIVE_WINOGRAD", "off")
+    assert _held_to_the_definition(name, dtype) >= BESIDE
+
+
+@pytest.mark.parametrize("batch", [32, 47])
+def test_images_lie_beside_one_another_where_filters_would_leave_lanes_idle(batch: int) -> None:
+    """And so do what follows: biases, activations and pooling ride along as elsewhere, with the same bits."""
+    gn.manual_seed(0)
+    x, t = gn.input("x", ("N", 1, 20, 20)), gn.input("t", ("N", 10, 4, 4))
+    shapes = ((6, 1, 5, 5), (6, 1, 1), (10, 6, 5, 5))
+    first, bias, second = (gn.input(name, shape) for name, shape in zip("wbv", shapes, strict=True))
+    y = gn.max_pool2d(gn.relu(gn.conv2d(x, first, padding=2) + bias), 2)
+    loss = gn.mean(gn.square(gn.tanh(gn.conv2d(y, second)[:, :, 1:5, 1:5]) - t))
+    inputs, made = [x, t, first, bias, second], [loss, *gn.gradients(loss, [first, bias, second])]
+    generator = np.random.default_rng(0)
+    feeds = [generator.standard_normal(n.type.bind({"N": batch}).static_shape).astype("f") / 4 for n in inputs]
+    steps = [gn.compile(inputs, made, backend="native", threads=threads) for threads in (1, 3)]
+    alone, together = (step(*feeds) for step in steps)
+    assert {node.op.name for node in steps[0].specialize(N=batch).schedule.steps} >= BESIDE
+    for found, same, wanted in zip(alone, together, gn.compile(inputs, made, backend="numpy")(*feeds), strict=True):
+        np.testing.assert_array_equal(found, same)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 SCATTERED = [name for name, case in CASES.items() if case[1] <= 8]

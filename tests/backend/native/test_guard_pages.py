@@ -10,6 +10,9 @@ import pytest
 CHILD = """
 import ctypes, itertools, mmap, sys
 import numpy as np
+from graphnet.backend.native.batch_last import (
+    BatchLastConvolution, BatchLastFilterGradient, BatchLastInputGradient
+)
 from graphnet.backend.native.masks import Mask
 from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
 from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
@@ -174,6 +177,19 @@ for behind in (False, True):
                 native(Panels(lanes), single, [filled((kernel, kernel, filters, channels), behind, dtype)])
                 op = ScatteredInputGradient(steps, spread, (0, 0), (0, 0), (13, 14), channels)
                 native(op, filled((2, 13, 14, channels), behind, dtype), [y, single])
+        for batch, channels, filters, stride, dilation in ((16, 1, 6, 1, 1), (35, 6, 13, 2, 1), (3, 5, 4, 1, 2)):
+            counts = [(n - 2 * dilation - 1) // stride + 1 for n in (9, 8)]
+            steps, spread = (stride, stride), (dilation, dilation)
+            x, weight = filled((9, 8, channels, batch), behind, dtype), filled((filters, channels, 3, 3), behind, dtype)
+            y = filled((*counts, filters, batch), behind, dtype)
+            native(BatchLastConvolution(steps, spread), y, [x, weight])
+            assert np.allclose(y, 0.25 * 9 * channels)
+            y[...] = 0.5
+            native(BatchLastFilterGradient(steps, spread, (3, 3)), weight, [x, y])
+            assert np.allclose(weight, 0.25 * batch * np.prod(counts))
+            native(BatchLastInputGradient(steps, spread, (1, 1), (7, 6)), x[:7, :6], [y, weight])
+            turned = filled((batch, channels, 9, 8), behind, dtype).transpose(2, 3, 1, 0)
+            native(BatchLastConvolution(steps, spread), y, [turned, weight])
         sizes = ((1, 6, 5, 1, 1), (3, 5, 7, 17, 33), (19, 8, 4, 16, 24))
         for tile, staged, (n, h, w, c, o) in itertools.product((2, 4), (0, 6 << 20), sizes):
             winograd_choice._STAGED = staged
