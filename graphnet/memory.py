@@ -215,9 +215,10 @@ def _place(blocks: list[_Block], steps: int) -> int:
     """Give each block its offset, by the better of two placements; the size of the arena."""
     size = _place_in_time_order(blocks, steps)
     bound = _largest_live(blocks, steps)
-    if size > bound * 1.01 and len(blocks) <= _SEARCH_LIMIT:
+    least = _largest_live(blocks, steps, aligned=True)  # small blocks cannot come near the bound
+    if size > max(bound * 1.01, least) and len(blocks) <= _SEARCH_LIMIT:
         offsets = [block.offset for block in blocks]
-        other = _place_by_search(blocks, bound)
+        other = _place_by_search(blocks, bound, least)
         if other < size:
             return other
         for block, offset in zip(blocks, offsets, strict=True):
@@ -225,11 +226,13 @@ def _place(blocks: list[_Block], steps: int) -> int:
     return size
 
 
-def _largest_live(blocks: Sequence[_Block], steps: int) -> int:
+def _largest_live(blocks: Sequence[_Block], steps: int, aligned: bool = False) -> int:
+    """The most bytes that live at one step; `aligned`: with what lies idle behind each, less than which no arena is."""
     change = [0] * (steps + 2)
     for block in blocks:
-        change[block.first] += block.nbytes
-        change[block.last + 1] -= block.nbytes
+        nbytes = _aligned(block.nbytes) if aligned else block.nbytes
+        change[block.first] += nbytes
+        change[block.last + 1] -= nbytes
     live = peak = 0
     for delta in change:
         live += delta
@@ -351,14 +354,15 @@ class _Try:
         return np.insert(np.delete(self.order, place), int(rng.integers(0, place + 1)), self.order[place])
 
 
-def _place_by_search(blocks: Sequence[_Block], bound: int) -> int:
-    """The smallest arena of several orders of placement; the first that is good enough ends the search.
+def _place_by_search(blocks: Sequence[_Block], bound: int, least: int) -> int:
+    """The smallest arena of several orders of placement; the first that is good enough ends the search, and so does
+    one of `least` bytes, since none is smaller.
 
     The best orders are then changed: what stands out above `bound`, the largest sum of live bytes, is moved to the
     front, again and again, the idea of "squeaky wheel" optimization (Joslin and Clements, 1999); then single blocks
     of these are moved to earlier places, and stay there where nothing is lost by it.
     """
-    placed, wanted = _Placed(blocks, bound), round(bound * _GOOD_ENOUGH)
+    placed, wanted = _Placed(blocks, bound), max(round(bound * _GOOD_ENOUGH), least)
     found: list[_Try] = []
     for order in placed.orders():
         found.append(placed.place(order))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphnet as gn
-from graphnet import optim
+from graphnet import memory, optim
 from graphnet.cli.models import find_model
 from graphnet.cli.steps import training_graph
 from graphnet.graph.graph import Graph
@@ -47,6 +47,15 @@ def test_where_holes_are_left_the_search_finds_a_tighter_arena():
     plan = graph.compile().specialize(N=64).plan
     verify_plan(plan)
     assert plan.peak_bytes <= 1.05 * plan.live_bytes
+
+
+def test_for_what_alignment_takes_no_other_arena_is_searched(monkeypatch):
+    """Three values of 4 bytes live at once, each on a cache line of its own: no arena of 1.03 times 12 bytes exists."""
+    monkeypatch.setattr(memory, "_place_by_search", None)
+    x = gn.input("x", (7,))
+    a, b = gn.sum(x), gn.max(x)
+    plan = plan_of([gn.exp(a) * gn.exp(b) + a * b])
+    assert plan.live_bytes == 12 and plan.peak_bytes == 3 * ALIGNMENT
 
 
 @pytest.mark.parametrize("rewrite", [True, False])
