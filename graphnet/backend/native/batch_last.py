@@ -18,7 +18,7 @@ IMAGES_FIRST = (3, 2, 0, 1)  # and back
 _GAIN = 0.9  # of the time: for less, images stay apart
 _MOST_FEATURES = 32  # channels, and filters: what a window reads has to stay near
 _MOST_BYTES = 512  # from one element of an image to the next: of more, a window's would compete for the same lines
-_LEAST_VECTORS = 2  # of images
+_LEAST_VECTORS = 4  # of images, which have to be whole: others lie across two lines of the cache
 _PARTS = 4, 16  # of the rows of a result, at least and at most, each with sums of the filter gradient's
 # Times, where all lanes are in use, of: convolution and filter gradient; the input gradient, which meets zeros or adds
 # to memory; the three where images lie beside one another; and two of these.
@@ -97,15 +97,16 @@ def images_beside(batch: int, rows: int, channels: int, filters: int, itemsize: 
     turn what another one made.
     """
     lanes = target().lanes(itemsize)
-    if batch < _LEAST_VECTORS * lanes or batch * itemsize > _MOST_BYTES or max(channels, filters) > _MOST_FEATURES:
+    if batch % lanes or not _LEAST_VECTORS * lanes * itemsize <= batch * itemsize <= _MOST_BYTES:
+        return False
+    if max(channels, filters) > _MOST_FEATURES or parts_of(rows) < _PARTS[0]:
         return False
 
     def idle(n: int) -> float:
         return -(-n // lanes) * lanes / n
 
     apart = _TWO * idle(filters) + (0.0 if is_first else _THIRD * idle(channels))
-    beside = (_TWO_BESIDE if is_first else _ALL_BESIDE) * idle(batch)
-    return beside < _GAIN * apart and parts_of(rows) >= _PARTS[0]
+    return (_TWO_BESIDE if is_first else _ALL_BESIDE) < _GAIN * apart
 
 
 def parts_of(rows: int) -> int:

@@ -48,8 +48,10 @@ from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
 from graphnet.backend.native.windows import Axis, Stretch
 
-_PANELS = (4, 3, 2, 1)  # vectors of images beside one another, the first preferred where they cost the same
+_PANELS = (2, 3, 4, 1)  # vectors of images beside one another, the first preferred where they cost the same
+_WIDE = (4, 3, 2, 1)  # the same for short sums: there are fewer tiles to begin and end
 _NARROW = (2, 1)  # the same where a chunk is a panel
+_SHORT = 32  # products of a sum
 _LEAST_PANELS = 4  # a chunk each
 _MOST_ALIKE = 6  # filters of a tile, or neighbours in its window
 _CHUNKS = 12  # of rows, at least: where two rows are a chunk, their pooling follows while they are near
@@ -136,7 +138,7 @@ def _forward(op: BatchLastConvolution, out: View, x: View, w: View, finishing: F
             x.offset,
         ),
         out=operand(out),
-        vectors=_vectors(filters, batch, lanes, _PANELS),
+        vectors=_vectors(filters, batch, lanes, _WIDE if rows * columns * channels <= _SHORT else _PANELS),
         lanes=lanes,
     )
     whole = plain if finishing is None else finishing.of(plain, operand)
@@ -266,22 +268,21 @@ class _Tile:
 
 
 def _tile(sizes: Mapping[str, int]) -> _Tile:
-    """What all sums cost least with, in time and then in loads. sizes: of "o", "c", "i", "j"."""
+    """What all sums cost least with. sizes: of "o", "c", "i", "j"."""
     machine = target()
 
-    def cost(tile: _Tile) -> tuple[float, float]:
-        time = loads = 0.0
+    def cost(tile: _Tile) -> float:
+        time = 0.0
         around = sizes["i"] * sizes["j"] * sizes["c"] // sizes[tile.along]
         for _, tall, many in row_tiles(sizes["o"], tile.filters):
             for _, wide, times in row_tiles(sizes[tile.along], tile.others):
                 reads = (tall + wide) / machine.loads
                 time += around * many * times * max(tall * wide / machine.multiply_adds, reads, machine.latency)
-                loads += around * many * times * reads
-        return time, loads
+        return time
 
     most = range(1, _MOST_ALIKE + 1)
     fitting = [(tall, wide) for tall in most for wide in most if tall * wide + wide < machine.registers]
-    return min((_Tile(along, *size) for along in "cji" for size in fitting), key=cost)
+    return min((_Tile(along, *size) for along in "jci" for size in fitting), key=cost)
 
 
 def _filter_gradient(op: BatchLastFilterGradient, out: View, x: View, dy: View, scratch: Scratch) -> list[Kernel]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphnet.backend.native.elementwise import pointwise
 from graphnet.backend.native.loops import Const, Kernel
+from graphnet.backend.native.transposition import transposition
 from graphnet.backend.native.views import View
 from graphnet.ops.slicing import Pad
 
@@ -20,7 +21,9 @@ def padding(op: Pad, out: View, x: View) -> list[Kernel]:
     steps = zip(x.shape, out.strides, op.steps, strict=True)
     strides = tuple(0 if size == 1 else stride * step for size, stride, step in steps)
     inner = replace(out, offset=offset, shape=x.shape, strides=strides)
-    return [*borders(op, out, x.shape), *(pointwise(op.name, [inner], [x], lambda values: [values[0]]) or [])]
+    turned = transposition(op.name, inner, x) if out.buffer is not x.buffer else None
+    moved = turned or pointwise(op.name, [inner], [x], lambda values: [values[0]]) or []
+    return [*borders(op, out, x.shape), *moved]
 
 
 def borders(op: Pad, out: View, shape: Sequence[int]) -> list[Kernel]:
