@@ -10,6 +10,8 @@ export PIP_NO_INPUT := 1
 # cores; and on a busy machine threads that wait for one another can make small products ten times slower.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+# Tests start many processes. Where the environment forbids to keep bytecode, each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test lint test-long bench clean
 
@@ -64,3 +66,5 @@ bench: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) $(RUNS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find graphnet models tests tools -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf __pycache__

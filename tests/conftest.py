@@ -1,8 +1,7 @@
-"""What every test shares: warnings are errors (setup.cfg), but for these; torch, where installed, uses one thread."""
+"""What every test shares: warnings are errors (setup.cfg), but for these; torch uses one thread."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 import pytest
@@ -19,12 +18,9 @@ _HARMLESS = (
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("GRAPHNET_BACKEND", "numpy")  # quick to compile; tests of native code ask for it
     os.environ["GRAPHNET_CACHE"] = "off"  # a test finds nothing that an earlier run left, and leaves nothing
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, which need not be imported for it where no test uses it
     for line in _HARMLESS:
         config.addinivalue_line("filterwarnings", line)
-    if importlib.util.find_spec("torch"):
-        import torch
-
-        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ def rows(count, width=3):
 
 @pytest.fixture
 def double():
-    x = gn.input("x", ("N", 3))
+    x = gn.input("given", ("N", 3))
     return gn.compile([x], x * 2.0)
 
 
@@ -148,11 +148,11 @@ def test_a_scalar_takes_numbers(value):
     ],
 )
 def test_a_feed_of_another_dtype(dtype, value, text):
-    x = gn.input("x", ("N", 3), dtype)
+    x = gn.input("typed", ("N", 3), dtype)
     step = gn.compile(x, x)
     with pytest.raises(FeedError, match=text) as raised:
         step(value)
-    assert "input 'x' is declared" in str(raised.value) and "test_executable.py:" in str(raised.value)
+    assert "input 'typed' is declared" in str(raised.value) and "test_executable.py:" in str(raised.value)
 
 
 def test_lists_of_integers_that_fit_are_taken():
@@ -237,7 +237,7 @@ def test_each_size_is_compiled_once(double):
         programs.append(double.program)
     assert programs[0] is programs[1] is programs[3] and programs[2] is programs[4] is not programs[0]
     assert double.specialize(N=4) is programs[0] is double.specialize({"N": np.int64(4)})
-    assert repr(double) == "<compiled function of (x: float32[N, 3]); 2 sizes compiled>"
+    assert repr(double) == "<compiled function of (given: float32[N, 3]); 2 sizes compiled>"
 
 
 def test_the_sizes_used_least_recently_are_forgotten(double):
@@ -283,7 +283,7 @@ def test_a_size_that_no_array_gives():
 
 
 def test_a_shape_error_of_one_size_is_located_and_spares_the_others():
-    x = gn.input("x", ("N", 3))
+    x = gn.input("sliced", ("N", 3))
     step = gn.compile(x, x[2:])
     assert step(rows(4)).shape == (2, 3)
     with pytest.raises(gn.ShapeError, match=r"slice(.|\n)*test_executable.py:"):

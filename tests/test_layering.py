@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "graphnet"
@@ -91,7 +92,12 @@ MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 def imports_of(module: str) -> list[Import]:
     """Every import that runs: those under `if TYPE_CHECKING` are left out."""
-    return list(_walk(module, ast.parse(MODULES[module].read_text()), inside=False))
+    return list(_walk(module, tree(module), inside=False))
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
 
 
 def _walk(module: str, node: ast.AST, inside: bool) -> Iterator[Import]:
@@ -110,8 +116,14 @@ def _walk(module: str, node: ast.AST, inside: bool) -> Iterator[Import]:
             yield from _walk(module, child, inside or is_function)
 
 
-IMPORTS = [found for module in MODULES for found in imports_of(module)]
-INTERNAL = [found for found in IMPORTS if found.target.split(".")[0] == "graphnet"]
+@cache
+def imports() -> list[Import]:
+    """Of every module. They are looked for when a test asks, not when tests are collected."""
+    return [found for module in MODULES for found in imports_of(module)]
+
+
+def internal() -> list[Import]:
+    return [found for found in imports() if found.target.split(".")[0] == "graphnet"]
 
 
 def rank(stages: list[list[str]]) -> dict[str, int]:
@@ -127,7 +139,7 @@ def test_no_module_imports_from_a_later_stage():
     order = rank(STAGES)
     late = [
         str(found)
-        for found in INTERNAL
+        for found in internal()
         if order.get(found.to_part, 0) > order.get(found.from_part, 0)  # one without a stage fails the test above
         and not (found.inside and (found.from_part, found.to_part) in DRAWING_IS_LOADED_WHEN_ASKED_FOR)
     ]
@@ -137,7 +149,7 @@ def test_no_module_imports_from_a_later_stage():
 def test_no_family_of_ops_imports_from_a_later_one():
     order = rank(OPS)
     late = []
-    for found in INTERNAL:
+    for found in internal():
         source, target = found.module.removeprefix("graphnet.ops."), found.target.removeprefix("graphnet.ops.")
         if source in order and target in order and order[target] > order[source]:
             late.append(str(found))
@@ -146,7 +158,7 @@ def test_no_family_of_ops_imports_from_a_later_one():
 
 def test_imports_form_no_circle():
     edges: dict[str, set[str]] = {module: set() for module in MODULES}
-    for found in INTERNAL:
+    for found in internal():
         if not found.inside and found.target in MODULES and found.target != found.module:
             edges[found.module].add(found.target)
     while leaves := [module for module, targets in edges.items() if not targets]:
@@ -160,7 +172,7 @@ def test_imports_form_no_circle():
 def test_inside_functions_only_optional_packages_are_imported():
     found = [
         str(item)
-        for item in IMPORTS
+        for item in imports()
         if item.inside
         and item.target.split(".")[0] not in OPTIONAL
         and (item.from_part, item.to_part) not in DRAWING_IS_LOADED_WHEN_ASKED_FOR
@@ -169,7 +181,7 @@ def test_inside_functions_only_optional_packages_are_imported():
 
 
 def test_at_the_top_no_optional_package_is_imported():
-    found = [str(item) for item in IMPORTS if not item.inside and item.target.split(".")[0] not in AT_THE_TOP]
+    found = [str(item) for item in imports() if not item.inside and item.target.split(".")[0] not in AT_THE_TOP]
     assert not found, "\n".join(found)
 
 
@@ -184,8 +196,8 @@ def test_importing_graphnet_imports_no_optional_package():
 def test_only_config_reads_the_environment():
     readers = [
         f"{module}:{node.lineno}"
-        for module, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for module in MODULES
+        for node in ast.walk(tree(module))
         if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv", "getenvb"))
         or (isinstance(node, ast.alias) and node.name in ("environ", "environb", "getenv", "getenvb"))
     ]

@@ -34,7 +34,7 @@ def test_a_failing_profile_puts_parameters_back():
 
 
 def test_text_is_sorted_by_time():
-    x = gn.input("x", (2,))
+    x = gn.input("timed", (2,))
     steps = [gn.exp(x), gn.sin(x), gn.cos(x)]
     lines = str(Profile(steps, [1e-6, 3e-6, 6e-6])).splitlines()
     assert lines[0] == "3 steps, 0.010 ms"

@@ -87,7 +87,7 @@ def test_a_checked_step_that_fails_in_the_commit_puts_parameters_back():
 
 @pytest.mark.parametrize("check", [0, 2])
 def test_an_error_names_step_layer_and_line(check):
-    x, labels = gn.input("x", (4, 3)), gn.input("labels", (4,), "int64")
+    x, labels = gn.input("table", (4, 3)), gn.input("picks", (4,), "int64")
     loss = gn.mean(gn.take(x, labels, axis=0))  # this line
     step = gn.compile([x, labels], loss, check=check)
     with pytest.raises(DataError) as raised:

@@ -34,7 +34,7 @@ def test_the_text_is_the_same_for_the_same_declaration():
 
 def test_each_line_says_where_the_node_came_from():
     with provenance.scope("block"), provenance.scope("act"):
-        y = gn.input("x", (2,)) + 1.0
+        y = gn.input("placed", (2,)) + 1.0
     line = provenance.provenance(y).line
     assert f"# block.act graph/test_text.py:{line}" in graph_text([y]).splitlines()[-2]
 

@@ -19,6 +19,7 @@ def test_lenet_learns_the_digits_in_fifteen_epochs():
     assert learn(find_model("models.lenet"), **recipe)["accuracy"] >= 0.98
 
 
+@pytest.mark.slow  # test_models.py fits it to a few examples, and LeNet, above, learns the digits by the same ops
 def test_the_three_layer_convnet_learns_the_digits():
     assert learn(find_model("models.three_layer_convnet"))["accuracy"] >= 0.98
 
