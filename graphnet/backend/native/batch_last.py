@@ -6,23 +6,28 @@ and filters are; pooling and elementwise work that follow find whole vectors too
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from graphnet.backend.native.ops import Direct, seen, window_counts
 from graphnet.backend.native.target import target
+from graphnet.graph.graph import Graph
+from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
+from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.windows import Pair
 
 IMAGES_LAST = (2, 3, 1, 0)  # the axes of (N, C, H, W) in the order (H, W, C, N)
 IMAGES_FIRST = (3, 2, 0, 1)  # and back
-_GAIN = 0.9  # of the time: for less, images stay apart
+_GAIN = 0.93  # of the time: for less, images stay apart
 _MOST_FEATURES = 32  # channels, and filters: what a window reads has to stay near
 _MOST_BYTES = 512  # from one element of an image to the next: of more, a window's would compete for the same lines
 _LEAST_VECTORS = 4  # of images, which have to be whole: others lie across two lines of the cache
 _PARTS = 4, 16  # of the rows of a result, at least and at most, each with sums of the filter gradient's
-# Times, where all lanes are in use, of: convolution and filter gradient; the input gradient, which meets zeros or adds
-# to memory; the three where images lie beside one another; and two of these.
-_TWO, _THIRD, _ALL_BESIDE, _TWO_BESIDE = 2.0, 1.6, 3.4, 2.1
+# Times where images lie beside one another, of what a product takes where they are apart and no lane is idle.
+_BESIDE: dict[type[Op], float] = {Conv2d: 1.0, Conv2dFilterGradient: 1.1, Conv2dInputGradient: 1.15}
+_SCATTERED = 1.55  # the same for an input gradient whose elements are added to where they came from
 
 
 class BatchLast(Direct):
@@ -90,23 +95,58 @@ class BatchLastInputGradient(BatchLast):
         out[...] = whole[self.top[0] : self.top[0] + self.size[0], self.top[1] : self.top[1] + self.size[1]]
 
 
-def images_beside(batch: int, rows: int, channels: int, filters: int, itemsize: int, is_first: bool) -> bool:
-    """Whether a convolution with `rows` of results takes less time with images as lanes.
+def images_beside(graph: Graph) -> bool:
+    """Whether the convolutions of a graph, and their gradients, take less time with images as lanes.
 
-    is_first: no input gradient is asked for. A convolution and its gradients get the same answer, so that none has to
-    turn what another one made.
+    All of them do or none: what one has made another one would have to turn.
     """
-    lanes = target().lanes(itemsize)
-    if batch % lanes or not _LEAST_VECTORS * lanes * itemsize <= batch * itemsize <= _MOST_BYTES:
+    nodes = [node for node in graph.nodes if isinstance(node.op, Convolution)]
+    if not nodes or not all(map(_can_lie_beside, nodes)):
         return False
-    if max(channels, filters) > _MOST_FEATURES or parts_of(rows) < _PARTS[0]:
-        return False
+    beside, apart = (sum(map(cost, nodes)) for cost in (_beside, _apart))
+    return beside < _GAIN * apart
 
-    def idle(n: int) -> float:
-        return -(-n // lanes) * lanes / n
 
-    apart = _TWO * idle(filters) + (0.0 if is_first else _THIRD * idle(channels))
-    return (_TWO_BESIDE if is_first else _ALL_BESIDE) < _GAIN * apart
+def _sizes(node: Node) -> tuple[int, int, int, tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Batch, channels, filters; rows and columns of the kernel, of the image and of the result."""
+    a, b = (value.type.static_shape for value in node.inputs[:2])
+    own = node.type.static_shape
+    image, weight, result = {Conv2d: (a, b, own), Conv2dInputGradient: (own, b, a), Conv2dFilterGradient: (a, own, b)}[
+        type(node.op)
+    ]
+    filters, channels, *kernel = weight
+    return image[0], channels, filters, (kernel[0], kernel[1]), (image[2], image[3]), (result[2], result[3])
+
+
+def _can_lie_beside(node: Node) -> bool:
+    op, itemsize = node.op, node.dtype.itemsize
+    assert isinstance(op, Convolution)
+    batch, channels, filters, _, _, (rows, _) = _sizes(node)
+    least = _LEAST_VECTORS * target().lanes(itemsize)
+    whole = batch % target().lanes(itemsize) == 0 and least <= batch <= _MOST_BYTES // itemsize
+    plain = op.groups == 1 and all(side >= 0 for pair in op.padding for side in pair)
+    return whole and plain and max(channels, filters) <= _MOST_FEATURES and parts_of(rows) >= _PARTS[0]
+
+
+def _work(node: Node) -> int:
+    _, channels, filters, kernel, _, places = _sizes(node)
+    return channels * filters * prod(kernel) * prod(places)
+
+
+def _beside(node: Node) -> float:
+    return _BESIDE[type(node.op)] * _work(node)
+
+
+def _apart(node: Node) -> float:
+    """Lanes are filters there, or channels; input gradients also meet zeros around dy."""
+    op, lanes = node.op, target().lanes(node.dtype.itemsize)
+    assert isinstance(op, Convolution)
+    _, channels, filters, _, image, places = _sizes(node)
+    if not isinstance(op, Conv2dInputGradient):
+        return _work(node) * (-(-filters // lanes) * lanes / filters)
+    zeros = max(1.0, prod(image) / (prod(places) * prod(op.stride)))
+    zeros = min(zeros, _SCATTERED) if channels <= lanes else zeros
+    return _work(node) * zeros * (-(-channels // lanes) * lanes / channels)
 
 
 def parts_of(rows: int) -> int:

@@ -39,10 +39,9 @@ from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGr
 from graphnet.ops.layout import transpose
 from graphnet.ops.shaping import reshape
 from graphnet.ops.slicing import Pad
-from graphnet.ops.sources import Input
 from graphnet.ops.windows import Sides
 from graphnet.rewrite.convolution import CONVOLUTION
-from graphnet.rewrite.driver import Any, Apply, Rule, rule
+from graphnet.rewrite.driver import Any, Apply, Context, Rule, rule
 
 x, w, dy = Any("x"), Any("w"), Any("dy")
 
@@ -209,12 +208,21 @@ def direct_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
     return transpose(made(_padded(dy, (sides[0], sides[1])), panels), CHANNELS_FIRST)
 
 
-def _lies_beside(op: Convolution, kernel: Sequence[int], y: Node, channels: int, is_first: bool) -> bool:
-    """Whether a convolution with results y, (N, filters, rows, columns), goes with images beside one another."""
-    batch, filters, rows, _ = y.type.static_shape
-    suits = _is_direct(op) and op.groups == 1 and max(kernel) > 1
-    is_first = is_first or channels <= _PICTURE
-    return suits and images_beside(batch, rows, channels, filters, y.dtype.itemsize, is_first)
+def _takes_tiles(node: Node) -> bool:
+    """Whether Winograd's method is for a convolution or a gradient of one."""
+    op, shape = node.op, node.type.static_shape
+    assert isinstance(op, Convolution)
+    a, b = (value.type.static_shape for value in node.inputs)
+    if isinstance(op, Conv2dFilterGradient):
+        small = _is_small(op, op.kernel)
+        return small and gradient_tile_of((b[0], *b[2:], b[1]), a[1], node.dtype) is not None
+    return _is_small(op, b[2:]) and tile_of((shape[0], *shape[2:], shape[1]), a[1], node.dtype) is not None
+
+
+def _lies_beside(context: Context) -> bool:
+    """Whether the graph's convolutions go with images beside one another."""
+    made = [node for node in context.graph.nodes if isinstance(node.op, Convolution)]
+    return images_beside(context.graph) and not any(map(_takes_tiles, made))
 
 
 def _padded_beside(images: Node, padding: Sides) -> Node:
@@ -227,43 +235,39 @@ def _padded_beside(images: Node, padding: Sides) -> Node:
 
 
 @rule(Apply(Conv2d, x, w, name="conv"))
-def batch_last_convolution(x: Node, w: Node, conv: Node) -> Node | None:
+def batch_last_convolution(x: Node, w: Node, conv: Node, context: Context) -> Node | None:
     """conv2d(x, w)  -->  images first(batch last convolution(padded(images last(x)), w))    of few channels"""
     op = conv.op
     assert isinstance(op, Conv2d)
-    _, channels, *kernel = w.type.static_shape
-    if not _lies_beside(op, kernel, conv, channels, isinstance(x.op, Input)):
+    if not _lies_beside(context):
         return None
     made = BatchLastConvolution(op.stride, op.dilation)
     return transpose(made(_padded_beside(x, op.padding), w), IMAGES_FIRST)
 
 
 @rule(Apply(Conv2dFilterGradient, x, dy, name="node"))
-def batch_last_filter_gradient(x: Node, dy: Node, node: Node) -> Node | None:
+def batch_last_filter_gradient(x: Node, dy: Node, node: Node, context: Context) -> Node | None:
     """filter gradient(x, dy)  -->  batch last filter gradient(padded(images last(x)), images last(dy))"""
     op = node.op
     assert isinstance(op, Conv2dFilterGradient)
-    if not _lies_beside(op, op.kernel, dy, x.type.static_shape[1], isinstance(x.op, Input)):
+    if not _lies_beside(context):
         return None
     made = BatchLastFilterGradient(op.stride, op.dilation, op.kernel)
     return made(_padded_beside(x, op.padding), transpose(dy, IMAGES_LAST))
 
 
 @rule(Apply(Conv2dInputGradient, dy, w, name="node"))
-def batch_last_input_gradient(dy: Node, w: Node, node: Node) -> Node | None:
+def batch_last_input_gradient(dy: Node, w: Node, node: Node, context: Context) -> Node | None:
     """input gradient(dy, w)  -->  images first(batch last input gradient(images last(dy), w))"""
     op = node.op
     assert isinstance(op, Conv2dInputGradient)
-    _, channels, *kernel = w.type.static_shape
-    if not _lies_beside(op, kernel, dy, channels, False):
+    if not _lies_beside(context):
         return None
     height, width = node.type.static_shape[2:]
     (top, _), (left, _) = op.padding
     made = BatchLastInputGradient(op.stride, op.dilation, (top, left), (height, width))
     return transpose(made(transpose(dy, IMAGES_LAST), w), IMAGES_FIRST)
 
-
-_PICTURE = 3  # channels: of as few, the image is no result of parameters, and nobody asks for its gradient
 
 DIRECT: list[Rule] = [
     *DEPTHWISE,

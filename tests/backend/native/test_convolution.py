@@ -103,7 +103,7 @@ def test_images_beside_one_another(name: str, dtype: str, monkeypatch: pytest.Mo
     assert _held_to_the_definition(name, dtype) >= BESIDE
 
 
-@pytest.mark.parametrize("batch", [32, 72])
+@pytest.mark.parametrize("batch", [64, 80])
 def test_images_lie_beside_one_another_where_filters_would_leave_lanes_idle(batch: int) -> None:
     """And so do what follows: biases, activations and pooling ride along as elsewhere, with the same bits."""
     gn.manual_seed(0)
@@ -154,6 +154,18 @@ def test_elements_are_scattered_where_most_sums_would_be_over_zeros() -> None:
         step = gn.compile([x, w], gn.gradients(gn.sum(y * y), [x, w]), backend="native")
         step.specialize()
         assert ("scattered_input_gradient" in [node.op.name for node in step.schedule.steps]) == wanted
+
+
+@pytest.mark.parametrize(("batch", "filters", "wanted"), [(64, 16, 4), (64, 40, 0), (34, 16, 0), (256, 16, 0)])
+def test_all_convolutions_of_a_graph_have_their_images_beside_one_another_or_none(
+    batch: int, filters: int, wanted: int
+) -> None:
+    """Not with a convolution of many filters behind, nor with batches that are no whole vectors, or too large."""
+    x, v, w = gn.input("x", (batch, 1, 16, 16)), gn.input("v", (6, 1, 5, 5)), gn.input("w", (filters, 6, 5, 5))
+    step = gn.compile([x, v, w], gn.gradients(gn.sum(gn.square(gn.conv2d(gn.conv2d(x, v), w))), [v]), backend="native")
+    names = [node.op.name for node in step.specialize().schedule.steps]
+    assert sum(name.startswith("batch_last") for name in names) == wanted
+    assert wanted or any("direct" in name for name in names)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
