@@ -26,7 +26,7 @@ from graphnet.graph.graph import Graph
 from graphnet.graph.layout import same_places
 from graphnet.graph.node import Node
 from graphnet.ops.elementwise import is_plain_ufunc
-from graphnet.ops.fused import Fused
+from graphnet.ops.fused import Fused, FusedAhead
 from graphnet.ops.linear import Matmul
 from graphnet.ops.sources import Assign, Constant, Input, Parameter, Stored
 
@@ -127,7 +127,7 @@ def _in_phases(
     )
     prepared = [node for node in steps if node in early]
     inside = {node: tuple(value for value in reads[node] if value not in early) for node in body}
-    orders = [_waiting(order, inside) for order in (body, _greedy(body, inside, live))]
+    orders = [_ahead(_waiting(order, inside), inside) for order in (body, _greedy(body, inside, live))]
     first = [*prepared, *_best(orders, live, steps, done=prepared)]
     last = _best([_in_order(commit, after), _greedy(commit, after, live)], live, steps, done=first)
     order = Schedule(graph, (*first, *last), len(first), direct, len(prepared), lasting)
@@ -293,12 +293,15 @@ def _peak(order: Sequence[Node], live: _Live, steps: Sequence[Node]) -> int:
     left = live.readers_left(steps)
     total = peak = 0
     for node in order:
-        total += live.bytes[node]
-        peak = max(peak, total)
+        done = 0
         for value in live.reads[node]:
             left[value] -= 1
             if left[value] == 0:
-                total -= live.bytes[value]
+                done += live.bytes[value]
+        total += live.bytes[node]
+        over = min(done, live.bytes[node]) if isinstance(node.op, FusedAhead) else 0  # lies where what it reads lay
+        peak = max(peak, total - over)
+        total -= done
     return peak
 
 
@@ -312,6 +315,23 @@ def _waiting(steps: Sequence[Node], reads: Mapping[Node, Sequence[Node]]) -> lis
             wanted = [value for value in reads[node] if value in waiting]
             waiting.difference_update(wanted)
             order += [*wanted, node]
+    return order
+
+
+def _ahead(steps: Sequence[Node], reads: Mapping[Node, Sequence[Node]]) -> list[Node]:
+    """`steps` with those that are to be done ahead right behind all others that read what they read.
+
+    That costs no bytes: each is as large as an array that it is then the last to read, and may lie in its place.
+    """
+    order = list(steps)
+    for step in steps:
+        if isinstance(step.op, FusedAhead):
+            large = {value for value in reads[step] if value.type.nbytes >= step.type.nbytes}
+            place = order.index(step)
+            while place and not (order[place - 1] in reads[step] or large.intersection(reads[order[place - 1]])):
+                place -= 1
+            order.remove(step)
+            order.insert(place, step)
     return order
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from graphnet.errors import ArgumentError
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
-from graphnet.ops.comparison import as_bits, greater, minimum, where
+from graphnet.ops.comparison import as_bits, clip, greater, minimum, where
 from graphnet.ops.elementwise import elementwise_type, float_operands
 from graphnet.ops.shaping import operands
 from graphnet.ops.sources import NodeLike
-from graphnet.ops.unary import erf, erf_into, exp, square, tanh
+from graphnet.ops.unary import erf_into, exp, square, tanh
 
 
 class Activation(Op):
@@ -100,7 +100,7 @@ class Elu(Activation):
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         (x,) = node.inputs
-        return [where(greater(x, 0), dy, dy * (exp(minimum(x, 0)) * self.alpha))]
+        return [dy * where(greater(x, 0), 1, exp(minimum(x, 0)) * self.alpha)]
 
     def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
         return (x,)
@@ -152,7 +152,7 @@ class Softplus(Activation):
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
         scaled = node.inputs[0] * self.beta
-        return [where(greater(scaled, self.threshold), dy, dy * sigmoid(scaled))]
+        return [dy * where(greater(scaled, self.threshold), 1, sigmoid(scaled))]
 
     def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
         return (x, x.with_dtype("bool"))
@@ -187,6 +187,9 @@ class Silu(Activation):
 
 _ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
+_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
+GELU_IS_LINEAR = 20.0
+"""Where tanh is 1 to the last bit of a float64, and still nothing overflows."""
 
 
 class Gelu(Activation):
@@ -198,10 +201,7 @@ class Gelu(Activation):
     inplace: ClassVar[tuple[int, ...]] = ()
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
-        (x,) = node.inputs
-        distribution = erf(x * math.sqrt(0.5)) * 0.5 + 0.5
-        density = exp(square(x) * -0.5) * (1 / math.sqrt(2 * math.pi))
-        return [dy * (distribution + x * density)]
+        return [dy * GeluSlope()(*node.inputs)]
 
     def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
         return (x, x, x)
@@ -214,16 +214,39 @@ class Gelu(Activation):
         np.multiply(out, 0.5, out)
 
 
+class GeluSlope(Activation):
+    """The derivative of x * Phi(x): Phi(x) + x * phi(x), with phi = Phi' the density of the normal distribution."""
+
+    inplace: ClassVar[tuple[int, ...]] = ()
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        (x,) = node.inputs
+        return [dy * (exp(square(x) * -0.5) * (2 - square(x)) * _DENSITY_AT_0)]
+
+    def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
+        return (x, x, x)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+        np.multiply(x, math.sqrt(0.5), out)
+        erf_into(out, out, work)
+        np.add(out, 1, out)
+        np.multiply(out, 0.5, out)
+        density = work[0]
+        np.square(x, density)
+        np.multiply(density, -0.5, density)
+        np.exp(density, density)
+        np.multiply(density, _DENSITY_AT_0, density)
+        np.multiply(density, x, density)
+        np.add(out, density, out)
+
+
 class GeluTanh(Activation):
     """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), the approximation given in the paper on `Gelu`."""
 
     inplace: ClassVar[tuple[int, ...]] = ()
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
-        (x,) = node.inputs
-        bent = tanh(x * (square(x) * (_ROOT_2_OVER_PI * _CUBIC) + _ROOT_2_OVER_PI))
-        slope = square(x) * (3 * _ROOT_2_OVER_PI * _CUBIC) + _ROOT_2_OVER_PI
-        return [dy * ((bent + 1) * 0.5 + x * (1 - square(bent)) * slope * 0.5)]
+        return [dy * GeluTanhSlope()(*node.inputs)]
 
     def compute(self, out: np.ndarray, x: np.ndarray) -> None:
         np.square(x, out)
@@ -233,6 +256,40 @@ class GeluTanh(Activation):
         np.tanh(out, out)
         np.add(out, 1, out)
         np.multiply(out, x, out)
+        np.multiply(out, 0.5, out)
+
+
+class GeluTanhSlope(Activation):
+    """The derivative of `GeluTanh`: (1 + t) / 2 + x / 2 * (1 - t^2) * u', with t = tanh(u), u = a * (x + b x^3)."""
+
+    inplace: ClassVar[tuple[int, ...]] = ()
+
+    def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
+        x = clip(node.inputs[0], -GELU_IS_LINEAR, GELU_IS_LINEAR)
+        bent = tanh(x * (square(x) * (_ROOT_2_OVER_PI * _CUBIC) + _ROOT_2_OVER_PI))
+        slope = square(x) * (3 * _ROOT_2_OVER_PI * _CUBIC) + _ROOT_2_OVER_PI
+        more = square(x) * (3 * _ROOT_2_OVER_PI * _CUBIC) - x * bent * square(slope)
+        return [dy * ((1 - square(bent)) * (slope + more))]
+
+    def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
+        return (x, x)
+
+    def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
+        near, slope = work
+        np.clip(x, -GELU_IS_LINEAR, GELU_IS_LINEAR, out=near)
+        np.square(near, out)
+        np.multiply(out, 3 * _ROOT_2_OVER_PI * _CUBIC, slope)
+        np.add(slope, _ROOT_2_OVER_PI, slope)
+        np.multiply(slope, near, slope)
+        np.multiply(out, _ROOT_2_OVER_PI * _CUBIC, out)
+        np.add(out, _ROOT_2_OVER_PI, out)
+        np.multiply(out, near, out)
+        np.tanh(out, out)
+        np.square(out, near)
+        np.subtract(1, near, near)
+        np.multiply(near, slope, near)
+        np.add(out, 1, out)
+        np.add(out, near, out)
         np.multiply(out, 0.5, out)
 
 

@@ -98,6 +98,10 @@ class Fused(Unrolled):
         return known[len(types) :]
 
 
+class FusedAhead(Fused):
+    """What is fused that is done as soon as everybody else has read what it reads, to wait in its place."""
+
+
 class _Scratch:
     """Where each part's result (None: in the tile of the step's own result) and scratch lie, for tiles of at most
     `elements` elements.

@@ -53,9 +53,9 @@ def _only_for(value: Node, reader: Node, graph: Graph) -> bool:
     return graph.users[value] == [reader] and value.shape == reader.shape and value not in graph.outputs
 
 
-def fused(members: Sequence[Node], replaced: Mapping[Node, Node]) -> Node:
+def fused(members: Sequence[Node], replaced: Mapping[Node, Node], kind: type[Fused] = Fused) -> Node:
     """The last of `members` as one node with the others, on what `replaced` says of what they read."""
     outside = list(dict.fromkeys(v for member in members for v in member.inputs if v not in members))
     numbers = {node: number for number, node in enumerate([*outside, *members])}
     parts: list[Part] = [(member.op, tuple(numbers[value] for value in member.inputs)) for member in members]
-    return Fused(len(outside), tuple(parts))(*(replaced[value] for value in outside))
+    return kind(len(outside), tuple(parts))(*(replaced[value] for value in outside))

@@ -25,7 +25,7 @@ CASES: list[Case] = [
 ]
 SOURCES = {"Input", "Constant", "Stored", "Assign", "WithUpdates", "SizeOf"}
 """Ops that compute nothing from data; each has tests of its own."""
-MADE_BY_REWRITING = {"Fused"}
+MADE_BY_REWRITING = {"Fused", "FusedAhead"}
 """Ops that no declaration gives; the rows reach them through the compiled backends, and tests/rewrite/ tests them."""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphnet.backend.base import Bound, Kernel, own_workspace
+from graphnet.backend.native.ahead import work_out_ahead
 from graphnet.backend.native.choices import MODEL
 from graphnet.backend.native.finishing import REACH, finished, held, reads
 from graphnet.backend.native.fusing import FACTORS, MOMENTS, fuse_passes
@@ -71,7 +72,7 @@ class NativeBackend:
 
     def fuse(self, graph: Graph, log: Log) -> Graph:
         """Elementwise work goes to whoever reads it, reductions included."""
-        return place_masks(fuse_passes(spare_zeros(graph, log), log), log)
+        return place_masks(fuse_passes(work_out_ahead(spare_zeros(graph, log), log), log), log)
 
     def is_certain(self, node: Node) -> bool:
         """Where the product has loops: of floats, and not of nothing."""

@@ -14,6 +14,7 @@ from graphnet.backend.native.loops import (
     Load,
     Pick,
     Position,
+    Prefetch,
     Register,
     Set,
     Shuffle,
@@ -66,6 +67,8 @@ class _Text:
             elif isinstance(statement, Store):
                 place = f"{self.numbers[statement.buffer]} {self.index(statement.index)} {statement.active}"
                 self.lines.append(f"store {place} {value}")
+            elif isinstance(statement, Prefetch):
+                self.lines.append(f"prefetch {value}")
             elif isinstance(statement, Pick):
                 name = self.numbers[statement.var] = f"i{len(self.numbers)}"
                 self.lines.append(f"with {name} {value} {statement.var.extent}")

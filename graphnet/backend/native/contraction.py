@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from graphnet.backend.native.loops import (
+    ELEMENTS,
     Affine,
     Apply,
     Buffer,
     Const,
     For,
     Load,
+    Prefetch,
     Register,
     Set,
     Splat,
@@ -35,6 +37,7 @@ from graphnet.backend.native.target import target
 from graphnet.backend.native.views import View
 
 _PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
+_LINE = 64  # bytes of memory that come together
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,7 @@ def _tile(place: _Place) -> list[Statement]:
         for j, s in enumerate(row):
             held = Load(c.out.buffer, place.at(c.out, i, j), lanes, place.active(j))
             body.append(Set(s, held if c.adds else Const(0.0, dtype, lanes)))
+    body += _asked_for(place)
     depth = {name: Var(name, c.sizes[name]) for name in c.depth}
     step: list[Statement] = []
     for j, b in enumerate(vectors):
@@ -297,6 +301,26 @@ def _tile(place: _Place) -> list[Statement]:
         for j, s in enumerate(row):
             body += _stored(place, s, i, j)
     return nested([place.number], body)
+
+
+def _asked_for(place: _Place) -> list[Statement]:
+    """What is read beside the sums of a tile is asked for before they are made.
+
+    Its lines lie a row of the result apart, which no prefetcher follows.
+    """
+    c = place.c
+    if c.finish is None:
+        return []
+    line = max(1, _LINE // (ELEMENTS[c.dtype] * c.lanes))
+    found: list[Statement] = []
+    for of in c.beside:
+        if of.strides.get(c.column, 0) and any(of.strides.get(name, 0) for name in c.rows):
+            for i in range(len(place.tile.rows)):
+                found += [
+                    Prefetch(Load(of.buffer, place.at(of, i, j), c.lanes, place.active(j)))
+                    for j in range(0, place.vectors, line)
+                ]
+    return found
 
 
 def _stored(place: _Place, total: Register, row: int, vector: int) -> list[Statement]:

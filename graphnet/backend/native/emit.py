@@ -19,6 +19,7 @@ from graphnet.backend.native.loops import (
     Load,
     Pick,
     Position,
+    Prefetch,
     Register,
     Set,
     Shuffle,
@@ -305,6 +306,8 @@ class _Function:
                 self.values[statement.register] = self.value(statement.value)
             elif isinstance(statement, Pick):
                 self.pick(statement)
+            elif isinstance(statement, Prefetch):
+                self.prefetch(statement.value)
             else:
                 self.store(statement)
 
@@ -324,6 +327,12 @@ class _Function:
             part = self.assign(f"shufflevector {kind} {value}, {kind} poison, <{lanes} x i32> <{chosen}>")
             place = self.assign(f"getelementptr {TYPES[dtype]}, ptr {pointer}, i64 {first}")
             self.line(f"store <{lanes} x {TYPES[dtype]}> {part}, ptr {place}, align {ELEMENTS[dtype]}")
+
+    def prefetch(self, load: Load) -> None:
+        """A line that will be read once, and again by others soon."""
+        self.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        pointer = self.address(load.buffer, load.index)
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
     def pick(self, pick: Pick) -> None:
         """The body, behind what brings the number into its range; as unsigned ones, negative numbers are large."""

@@ -75,6 +75,15 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     return found
 
 
+def by_pairs(x: Value, square: Value, coefficients: Sequence[float]) -> Value:
+    """A polynomial in x as one in x^2 of pairs of its terms: half as many roundings, one after the other."""
+    pairs = [coefficients[max(0, at - 2) : at] for at in range(len(coefficients), 0, -2)]
+    found = polynomial(x, pairs.pop())
+    while pairs:
+        found = fma(found, square, polynomial(x, pairs.pop()))
+    return found
+
+
 def _integer(like: Value, value: int) -> Const:
     return Const(value, _INT[like.dtype], like.width)
 
@@ -89,6 +98,11 @@ def at_most(x: Value, bound: float) -> Value:
     return select(less(limit, x), limit, x)
 
 
+def between(x: Value, bound: float) -> Value:
+    """x, but at most `bound` and at least -`bound`; NaN for NaN."""
+    return at_least(at_most(x, bound), -bound)
+
+
 def at_least(x: Value, bound: float) -> Value:
     """The larger of both; NaN for NaN."""
     limit = const(x, bound)
@@ -101,13 +115,19 @@ def _split(x: Value, bias: int) -> tuple[Value, Value]:
     Above the bits of n + bias are others, of which the lowest 9 (12 in float64) are 0: a shift by the mantissa's bits
     loses them.
     """
-    # Added to this number, n stands in the lowest bits of the sum: an integer without a conversion, which NaN breaks.
-    magic = 1.5 * 2.0 ** _MANTISSA[x.dtype] + bias
-    shifted = fma(x, const(x, 1 / math.log(2)), const(x, magic))
-    n = sub(shifted, const(x, magic))
+    shifted = fma(x, const(x, 1 / math.log(2)), _magic(x, bias))
+    return _rest(x, sub(shifted, _magic(x, bias))), _bits(shifted)
+
+
+def _magic(like: Value, bias: int) -> Const:
+    """Added to it, n stands in the lowest bits of the sum: an integer without a conversion, which NaN breaks."""
+    return const(like, 1.5 * 2.0 ** _MANTISSA[like.dtype] + bias)
+
+
+def _rest(x: Value, n: Value) -> Value:
+    """x - n ln 2."""
     high, low = _LN2[x.dtype]
-    r = fma(n, const(x, -low), fma(n, const(x, -high), x))
-    return r, _bits(shifted)
+    return fma(n, const(x, -low), fma(n, const(x, -high), x))
 
 
 def _exponent(biased: Value, like: Value) -> Value:
@@ -132,6 +152,19 @@ def exp_of_negative(x: Value) -> Value:
     lost = less(x, const(x, _LEAST_NORMAL[x.dtype]))
     r, n = _split(select(lost, zero, x), _BIAS[x.dtype])
     return select(lost, zero, mul(_exp_of_rest(r), _exponent(n, x)))
+
+
+def exp_of_half(square: Value) -> tuple[Value, Value]:
+    """Two factors of e**(-square / 2) within 2 ulp, where that is a normal number; NaN for NaN. Elsewhere anything.
+
+    Written so that little of it waits for the rest: what comes of it has more to wait for.
+    """
+    magic = _magic(square, _BIAS[square.dtype])
+    shifted = fma(square, const(square, -0.5 / math.log(2)), magic)
+    r = _rest(mul(square, const(square, -0.5)), sub(shifted, magic))
+    power = mul(r, r)
+    found = fma(power, by_pairs(r, power, _EXP[r.dtype]), add(r, const(r, 1.0)))
+    return found, _exponent(_bits(shifted), square)
 
 
 def _exp_of_rest(r: Value) -> Value:

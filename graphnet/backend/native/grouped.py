@@ -16,6 +16,7 @@ from graphnet.backend.native.loops import (
     Kernel,
     Load,
     Pick,
+    Prefetch,
     Set,
     Shuffle,
     Splat,
@@ -118,6 +119,9 @@ class _Moved:
         value = self.value(statement.value)
         if isinstance(statement, Set):
             return Set(statement.register, value)
+        if isinstance(statement, Prefetch):
+            assert isinstance(value, Load)
+            return Prefetch(value)
         buffer, index = self.place(statement.buffer, statement.index)
         return replace(statement, buffer=buffer, index=index, value=value)
 

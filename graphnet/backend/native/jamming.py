@@ -13,6 +13,7 @@ from graphnet.backend.native.loops import (
     Load,
     Pick,
     Position,
+    Prefetch,
     Register,
     Set,
     Shuffle,
@@ -80,8 +81,11 @@ class _Round:
             return Shuffle(self.known[value.first], self.known[value.second], value.lanes)
         return value if isinstance(value, Const) else Splat(self.known[value.value], value.width)
 
-    def statement(self, statement: Set | Store) -> Statement:
+    def statement(self, statement: Set | Store | Prefetch) -> Statement:
         value = self.value(statement.value)
+        if isinstance(statement, Prefetch):
+            assert isinstance(value, Load)
+            return Prefetch(value)
         if isinstance(statement, Store):
             return Store(statement.buffer, self.index(statement.index), value, statement.active)
         register = self.value(statement.register)

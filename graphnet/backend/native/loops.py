@@ -210,7 +210,14 @@ class Pick:
     body: tuple[Statement, ...]
 
 
-Statement: TypeAlias = "Set | Store | For | Pick"
+@dataclass(frozen=True, eq=False)
+class Prefetch:
+    """The line of memory that a load would begin in is asked for: the load itself, later, need not wait for it."""
+
+    value: Load
+
+
+Statement: TypeAlias = "Set | Store | For | Pick | Prefetch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,6 +318,8 @@ def _statement(statement: Statement) -> list[str]:
         return [*lines, f"{statement.register.name} = {value}"]
     if isinstance(statement, Pick):
         return [*lines, f"with {statement.var.name} = {value} within {statement.var.extent}:"]
+    if isinstance(statement, Prefetch):
+        return [f"prefetch {value}"]
     lanes = _lanes(statement.value.width, statement.active)
     return [*lines, f"{statement.buffer.name}[{statement.index}{lanes}] = {value}"]
 

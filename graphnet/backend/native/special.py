@@ -9,6 +9,7 @@ from graphnet.backend.native.functions import (
     add,
     at_least,
     at_most,
+    by_pairs,
     const,
     div,
     exp,
@@ -90,17 +91,8 @@ def _odd(x: Value, above: Sequence[float], below: Sequence[float]) -> Value:
     """x times a quotient of polynomials in x^2, between -1 and 1."""
     square = mul(x, x)
     fourth = mul(square, square)
-    found = div(mul(x, _by_pairs(square, fourth, above)), _by_pairs(square, fourth, below))
+    found = div(mul(x, by_pairs(square, fourth, above)), by_pairs(square, fourth, below))
     return at_least(at_most(found, 1.0), -1.0)
-
-
-def _by_pairs(x: Value, square: Value, coefficients: Sequence[float]) -> Value:
-    """A polynomial in x as one in x^2 of pairs of its terms: half as many roundings, one after the other."""
-    pairs = [coefficients[max(0, at - 2) : at] for at in range(len(coefficients), 0, -2)]
-    found = polynomial(x, pairs.pop())
-    while pairs:
-        found = fma(found, square, polynomial(x, pairs.pop()))
-    return found
 
 
 def log1p(x: Value) -> Value:

@@ -64,6 +64,21 @@ def test_bias_rides_with_a_matrix_product(rows: int, columns: int) -> None:
     _agree(x, gn.relu(layer(x)))
 
 
+def test_a_residual_is_asked_for_before_the_sums_that_it_is_added_to() -> None:
+    gn.manual_seed(0)
+    layer = nn.Linear(20, 21)
+    x, r = _x(20), gn.input("r", ("N", 21))
+    arrays = [np.random.default_rng(0).standard_normal((35, size)).astype("f") for size in (20, 21)]
+    step = gn.compile([x, r], layer(x) + r, backend="native")
+    exact = gn.compile([x, r], layer(x) + r, backend="numpy")(*arrays)
+    np.testing.assert_allclose(step(*arrays), exact, atol=1e-5)
+    assert _riding(step) == [{"matmul", "add"}]
+    (product,) = [call for _, call in step.program.lowered.body_calls]
+    lines = str(product).splitlines()
+    asked = [number for number, line in enumerate(lines) if "prefetch" in line]
+    assert asked and asked[0] < next(number for number, line in enumerate(lines) if "muladd" in line)
+
+
 def test_a_long_sum_in_parts_is_finished_by_the_last() -> None:
     """Weights of 300 channels are passed in parts, between which the result holds what there is of the sums."""
     gn.manual_seed(0)

@@ -15,6 +15,7 @@ from graphnet.backend.native.loops import (
     Kernel,
     Load,
     Position,
+    Prefetch,
     Register,
     Set,
     Splat,
@@ -40,6 +41,20 @@ def test_a_kernel_as_text():
         "    for v < 2:\n"
         "      y[8*row + 4*v : 4] = add(x[8*row + 4*v : 4], x[8*row + 4*v : 4])"
     )
+
+
+def test_what_is_asked_for_beforehand_is_proven_like_a_load():
+    def asking(constant):
+        where = Load(X, AT + affine({}, constant), 4)
+        return Kernel("asking", (X, Y), ROW, (For(V, (Prefetch(where), Store(Y, AT, Load(X, AT, 4)))),))
+
+    prove(asking(0))
+    assert "prefetch x[8*row + 4*v : 4]" in show(asking(0))
+    x, y = np.arange(24, dtype=np.float32), np.zeros(24, np.float32)
+    run(asking(0), {X: x, Y: y})
+    assert y.tolist() == x.tolist()
+    with pytest.raises(PlanError, match=r"load x.* reaches elements 4 to 27 of 24"):
+        prove(asking(4))
 
 
 def test_each_chunk_is_run_once():
