@@ -11,7 +11,7 @@ from graphnet.autodiff import gradients
 from graphnet.errors import ArgumentError, FeedError, GradientError
 from graphnet.graph.node import Node
 from graphnet.graph.traversal import topological
-from graphnet.ops.evaluate import evaluate
+from graphnet.ops.evaluate import evaluate, evaluate_one
 from graphnet.ops.shaping import sum as sum_of
 from graphnet.ops.sources import Input, Parameter, constant
 
@@ -84,9 +84,19 @@ def _differences(
     chosen: np.ndarray,
     step: float,
 ) -> np.ndarray:
-    """The derivative of projection . output by the `chosen` elements of `node`, each from four evaluations."""
+    """The derivative of projection . output by the `chosen` elements of `node`, each from four evaluations.
+
+    These are of the nodes that depend on it; the others are evaluated once.
+    """
     moved = arrays[node].copy()
-    shaken = {**arrays, node: moved}
+    order = topological([output])
+    values = {**arrays, node: moved}
+    values |= zip(order, evaluate(order, values), strict=True)
+    reached, changing = {node}, []
+    for value in order:
+        if value not in arrays and not reached.isdisjoint(value.inputs):
+            reached.add(value)
+            changing.append(value)
     numeric = np.empty(len(chosen))
     for position, flat in enumerate(chosen):
         index = np.unravel_index(flat, moved.shape)
@@ -95,7 +105,9 @@ def _differences(
         total = np.zeros_like(projection)
         for offset, weight in _STENCIL:
             moved[index] = x + offset * h
-            total += weight * evaluate([output], shaken)[0]
+            for value in changing:
+                values[value] = evaluate_one(value, values)
+            total += weight * values[output]
         moved[index] = x
         numeric[position] = np.sum(projection * total) / (_DIVISOR * h)
     return numeric

@@ -36,14 +36,17 @@ def evaluate(outputs: Iterable[Node], feeds: Mapping[Node, np.ndarray]) -> list[
     outputs = list(outputs)
     values: dict[Node, np.ndarray] = dict(feeds)
     for node in topological(outputs):
-        if node in values:
-            continue
-        if isinstance(node.op, Constant):
-            values[node] = node.op.value
-        elif isinstance(node.op, Stored):
-            values[node] = node.op.storage.array.copy()
-        elif isinstance(node.op, Assign):
-            values[node] = values[node.inputs[1]]
-        else:
-            values[node] = apply_op(node.op, *(values[value] for value in node.inputs))
+        if node not in values:
+            values[node] = evaluate_one(node, values)
     return [values[node] for node in outputs]
+
+
+def evaluate_one(node: Node, values: Mapping[Node, np.ndarray]) -> np.ndarray:
+    """The value of a node by its reference kernel; `values` has those of its inputs."""
+    if isinstance(node.op, Constant):
+        return node.op.value
+    if isinstance(node.op, Stored):
+        return node.op.storage.array.copy()
+    if isinstance(node.op, Assign):
+        return values[node.inputs[1]]
+    return apply_op(node.op, *(values[value] for value in node.inputs))
