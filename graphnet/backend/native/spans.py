@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -114,12 +112,6 @@ class Touch:
         return self.start + min(0, reach), self.end + max(0, reach)
 
 
-class After(IntEnum):
-    """Of a kernel before another one, what the other has to wait for."""
-
-    NOTHING, CHUNK, KERNEL = range(3)
-
-
 @dataclass(frozen=True)
 class Share:
     """A kernel as its threads see it: chunks, and the bytes that each of them touches."""
@@ -127,26 +119,21 @@ class Share:
     chunks: int
     touches: tuple[Touch, ...]
 
-    @cached_property
-    def _reach(self) -> list[tuple[int, int, Touch]]:
-        """Each touch, and the bytes of all chunks."""
-        return [(*touch.whole(self.chunks), touch) for touch in self.touches]
+    def follows_freely(self, before: Share) -> bool:
+        """Whether a thread may begin with this kernel while others are still at `before`.
 
-    def after(self, before: Share) -> After:
-        """What must be over before a thread begins with this kernel, when `before` comes first.
-
-        No thread may touch what another one writes. Kernels of as many chunks are shared out in the same way, so a
-        chunk may touch what the same chunk of the other kernel touches.
+        That is where no thread touches what another one writes: kernels of as many chunks are shared out in the same
+        way, so a chunk may touch what the same chunk of the other kernel touches.
         """
         same = self.chunks == before.chunks
-        found = After.NOTHING
-        for start, end, a in self._reach:
-            for first, last, b in before._reach:
-                if start < last and first < end and (a.writes or b.writes):
-                    if not (same and (self.chunks == 1 or _chunk_by_chunk(a, b))):
-                        return After.KERNEL
-                    found = After.CHUNK
-        return found
+        if same and self.chunks == 1:
+            return True
+        return not any(
+            meet(a.whole(self.chunks), b.whole(before.chunks)) and not (same and _chunk_by_chunk(a, b))
+            for a in self.touches
+            for b in before.touches
+            if a.writes or b.writes
+        )
 
 
 def _chunk_by_chunk(a: Touch, b: Touch) -> bool:
@@ -182,26 +169,15 @@ def _touches(kernel: Kernel) -> Iterator[tuple[Buffer, int, bool, Span]]:
         yield access.buffer, step, writes, (start, end + (width if access.active is None else access.active))
 
 
-def phases(shares: Sequence[Share]) -> list[list[int]]:
-    """The kernels, by their numbers, between two meetings of all threads: each as early as what it touches permits.
-
-    Fewer meetings mean less waiting for the last thread, and kernels that do not depend on one another fill what each
-    leaves idle. Within a phase kernels keep their order.
-    """
-    found: list[list[int]] = []
-    for number, this in enumerate(shares):
-        place = earliest = max(0, len(found) - _WINDOW)
-        for phase in range(len(found) - 1, earliest - 1, -1):
-            after = max(this.after(shares[other]) for other in found[phase])
-            if after is not After.NOTHING:
-                place = phase + (after is After.KERNEL)
-                break
-        while place < len(found) and len(found[place]) >= _MOST_OPEN:
-            place += 1
-        found[place:] = found[place:] or [[]]
-        found[place].append(number)
-    return found
+def meetings(shares: Iterable[Share]) -> Iterator[bool]:
+    """For each kernel in turn, whether all threads have to meet before it."""
+    since: list[Share] = []  # kernels that threads may still be at
+    for this in shares:
+        needed = len(since) >= _MOST_OPEN or not all(this.follows_freely(before) for before in since)
+        if needed:
+            since.clear()
+        since.append(this)
+        yield needed
 
 
-_WINDOW = 2  # phases back that a kernel may begin: what is made too early is out of the caches when it is read
 _MOST_OPEN = 64  # kernels between two meetings: what keeps the comparison of each with all before it short

@@ -13,7 +13,7 @@ from graphnet.backend.native.job import Called, Job
 from graphnet.backend.native.library import Code, compiled
 from graphnet.backend.native.loops import ELEMENTS, show
 from graphnet.backend.native.makers import Located
-from graphnet.backend.native.spans import Span, meet, phases, share, span
+from graphnet.backend.native.spans import Span, meet, meetings, share, span
 from graphnet.graph.node import Op
 
 
@@ -58,22 +58,21 @@ class Native:
 
     @cached_property
     def kernels(self) -> list[Called]:
-        """Its kernels on their memory, in the order in which they run."""
+        """Its kernels on their memory."""
         everything = [
             (loops, {block.buffer: block.address for block in step.blocks})
             for step in self.steps
             for loops in step.loops
         ]
-        found = phases([share(loops, address) for loops, address in everything])
+        waits = meetings(share(loops, address) for loops, address in everything)
         return [
             Called(
                 self.module.codes[loops.name],
                 tuple([(address[buffer], buffer.size * ELEMENTS[buffer.dtype]) for buffer in loops.buffers]),
                 loops.chunk.extent,
-                waits=number == phase[0],
+                waited,
             )
-            for phase in found
-            for number, (loops, address) in ((number, everything[number]) for number in phase)
+            for (loops, address), waited in zip(everything, waits, strict=True)
         ]
 
     def __call__(self) -> None:

@@ -14,6 +14,7 @@ from graphnet import nn, optim
 from graphnet.backend.base import Bound
 from graphnet.backend.native.backend import NativeBackend
 from graphnet.backend.native.loops import Store, accesses
+from graphnet.backend.native.spans import Share, Touch, meetings
 from graphnet.backend.native.steps import Native
 from graphnet.ops import activations, elementwise, unary
 from graphnet.ops.slicing import Pad
@@ -179,6 +180,33 @@ def test_any_steps_give_what_they_give_one_by_one(steps):
     bound = [Bound(op, out.of(arena), tuple(x.of(arena) for x in inputs), (), kept) for op, out, inputs, kept in steps]
     joined(bound, threads=3)()
     assert np.array_equal(arena[wanted], expected[wanted], equal_nan=True)
+
+
+# -- meeting -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "met"),
+    [
+        (Share(4, (Touch(0, 8, 8, True),)), Share(4, (Touch(0, 8, 8, False),)), False),
+        (Share(4, (Touch(0, 8, 8, True),)), Share(4, (Touch(0, 9, 8, False),)), True),
+        (Share(4, (Touch(0, 8, 8, True),)), Share(4, (Touch(4, 8, 4, False),)), True),
+        (Share(4, (Touch(0, 8, 8, True),)), Share(2, (Touch(0, 16, 16, False),)), True),
+        (Share(4, (Touch(0, 8, 8, False),)), Share(2, (Touch(0, 16, 16, False),)), False),
+        (Share(4, (Touch(0, 8, 8, True),)), Share(2, (Touch(32, 48, 16, True),)), False),
+        (Share(1, (Touch(0, 8, 0, True),)), Share(1, (Touch(0, 8, 0, True),)), False),
+        (Share(1, (Touch(0, 8, 0, True),)), Share(2, (Touch(0, 4, 4, False),)), True),
+        (Share(4, (Touch(24, 32, -8, True),)), Share(4, (Touch(24, 32, -8, False),)), False),
+        (Share(4, (Touch(0, 8, 8, False),)), Share(4, (Touch(8, 16, 8, True),)), True),
+    ],
+)
+def test_threads_meet_where_one_needs_what_another_wrote(first, second, met):
+    assert list(meetings([first, second])) == [False, met]
+
+
+def test_a_kernel_waits_for_all_since_the_last_meeting():
+    one, other, reader = Share(4, (Touch(0, 8, 8, True),)), Share(4, (Touch(64, 72, 8, True),)), Touch(0, 32, 0, False)
+    assert list(meetings([one, other, Share(2, (reader,)), Share(2, (reader,))])) == [False, False, True, False]
 
 
 # -- whole training steps ------------------------------------------------------------------------------------------
