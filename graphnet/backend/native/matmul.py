@@ -36,7 +36,7 @@ from graphnet.backend.native.views import Scratch, View
 _WORK = 1 << 18  # multiplications of a chunk, at least
 _CHUNKS = 16  # of a product, at most
 _TALL = 64  # rows of a chunk of which each reads a right operand that does not stay in the second-level cache
-_NEAR = 384 * 1024  # bytes of a right operand that does
+_NEAR = 448 * 1024  # bytes of a right operand that does
 _EQUAL = 1.02  # of the time of the whole: for more, rows are not cut into equal chunks
 _DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
 _BLOCKS = 4  # of rows of a triangle, at most
@@ -204,17 +204,19 @@ class _Product:
                 return [(0, each, count)]
         found = []
         for first, tall, count in row_tiles(rows, most_rows(self.vectors)):
-            together = _together(count, tall * columns * depth)
-            found.append((first, tall * together, count // together))
+            found += _shared(first, tall, count, tall * columns * depth)
         return found
 
     def by_columns(self, scratch: Scratch) -> list[Kernel]:
         """Blocks of columns are a chunk each."""
         rows, columns, depth = self.sizes
         kernels = []
-        for first, wide, _, count in panels(columns, self.vectors, self.lanes):
-            together = _together(count, rows * wide * depth)
-            size, times = wide * together, count // together
+        chunks = [
+            chunk
+            for first, wide, _, count in panels(columns, self.vectors, self.lanes)
+            for chunk in _shared(first, wide, count, rows * wide * depth)
+        ]
+        for first, size, times in chunks:
             cut = partial(_cut, axis=1, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
             columns_of = (_again(self.left, times), cut(self.right), cut(self.out))
@@ -310,7 +312,10 @@ class _Product:
         return c if self.finishing is None else self.finishing.of(c, lambda view: operand(view, "row", "column"))
 
 
-def _together(count: int, work: int) -> int:
-    """How many of `count` tiles, each of so much work, are a chunk."""
-    enough = [d for d in range(1, count + 1) if count % d == 0 and (d * work >= _WORK or d == count)]
-    return next((d for d in enough if count // d <= _CHUNKS), enough[0])
+def _shared(first: int, size: int, count: int, work: int) -> list[tuple[int, int, int]]:
+    """(first, size of a chunk, chunks) of `count` tiles of `size` and so much work each: equal chunks, what is left."""
+    least = max(-(-_WORK // work), -(-count // _CHUNKS))
+    each = next((d for d in range(least, 2 * least) if count % d == 0), min(least, count))
+    whole, rest = divmod(count, each)
+    found = [(first, size * each, whole)]
+    return [*found, (first + size * each * whole, size * rest, 1)] if rest else found

@@ -1,0 +1,35 @@
+"""How products are cut into chunks that threads share. Their values are compared in test_kernels.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from graphnet.backend.native.loops import Buffer
+from graphnet.backend.native.matmul import matmul
+from graphnet.backend.native.target import target
+from graphnet.backend.native.views import Scratch, View
+
+
+def chunks(rows, columns, depth):
+    def view(name, *shape):
+        return View(Buffer(name, "f32", shape[0] * shape[1]), 0, shape, (shape[1], 1))
+
+    made = matmul(view("out", rows, columns), view("a", rows, depth), view("b", depth, columns), Scratch())
+    assert made is not None
+    return [kernel.chunk.extent for kernel in made if kernel.name == "matmul"]
+
+
+@pytest.mark.parametrize("panels", [37, 41, 2 * 31, 64])
+def test_few_rows_are_shared_by_threads_whatever_the_number_of_panels(panels):
+    """A prime number of panels cannot be cut into equal chunks: one of them is smaller."""
+    found = chunks(8, panels * 2 * target().lanes(4), 1000)
+    assert 8 <= sum(found) <= 17 and len(found) <= 2
+
+
+def test_a_right_operand_that_fills_the_cache_is_read_by_fewer_taller_chunks():
+    """1024 x 128 floats stay there for none of 16 chunks; 256 x 128 do."""
+    assert chunks(512, 128, 1024) == [8] and chunks(512, 128, 256) == [16]
+
+
+def test_little_work_is_one_chunk():
+    assert chunks(8, 64, 8) == [1]
