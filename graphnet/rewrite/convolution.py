@@ -11,7 +11,8 @@ from graphnet.graph.node import Node
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
 from graphnet.ops.linear import matmul
-from graphnet.ops.shaping import reshape
+from graphnet.ops.shaping import broadcast_to, reshape
+from graphnet.ops.sources import constant
 from graphnet.ops.windows import NO_PADDING, Col2im, Im2col
 from graphnet.rewrite.driver import Any, Apply, Rule, rule
 
@@ -46,6 +47,14 @@ def _columns(op: Convolution, images: Node, kernel: tuple[int, int]) -> Node:
 def _kernel(weight: Node) -> tuple[int, int]:
     _, _, rows, columns = weight.type.static_shape
     return rows, columns
+
+
+@rule(Apply((Conv2d, Conv2dFilterGradient, Conv2dInputGradient), x, w, name="node"))
+def convolution_of_nothing(x: Node, w: Node, node: Node) -> Node | None:
+    """conv2d(x, w)  -->  0    where an array has no elements; and so for both gradients"""
+    if not any(0 in value.shape for value in (x, w, node)):
+        return None
+    return broadcast_to(constant(0.0, node.dtype), node.shape)
 
 
 @rule(Apply(Conv2d, x, w, name="conv"))
@@ -87,4 +96,9 @@ def input_gradient_to_matmul(dy: Node, w: Node, node: Node) -> Node | None:
     return transpose(image, _BATCH_FIRST)
 
 
-CONVOLUTION: list[Rule] = [conv2d_to_matmul, filter_gradient_to_matmul, input_gradient_to_matmul]
+CONVOLUTION: list[Rule] = [
+    convolution_of_nothing,
+    conv2d_to_matmul,
+    filter_gradient_to_matmul,
+    input_gradient_to_matmul,
+]

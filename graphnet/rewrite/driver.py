@@ -155,6 +155,13 @@ class Context:
     graph: Graph
     replaces: dict[Node, list[Node]] = field(default_factory=dict)  # a new node: those it stands for
     fixed: dict[Node, bool] = field(default_factory=dict)
+    answers: dict[Callable[[Graph], bool], bool] = field(default_factory=dict)
+
+    def of_graph(self, question: Callable[[Graph], bool]) -> bool:
+        """What `question` says of the round's graph, of which it is asked once, however many nodes depend on it."""
+        if question not in self.answers:
+            self.answers[question] = question(self.graph)
+        return self.answers[question]
 
     def stands_for(self, made: Node, node: Node) -> None:
         """Remember that whoever reads `node` in the graph will read `made`."""

@@ -18,6 +18,7 @@ from tests.rewrite.row import Row, check
 
 STEPS = ((2, 1), ((1, 1), (0, 2)), (1, 2))
 X, W, DY = (2, 3, 7, 6), (4, 3, 3, 2), (2, 4, 4, 6)
+SAME = ((1, 1), (1, 1))
 PLAIN = ((1, 1), ((0, 0), (0, 0)), (1, 1))
 
 
@@ -34,7 +35,39 @@ def _columns(x: Node) -> Node:
     return Im2col((3, 2), *STEPS)(gn.transpose(x, (1, 2, 3, 0)))
 
 
+def _nothing(*shape: int) -> Node:
+    return gn.broadcast_to(gn.constant(0.0, "float64"), shape)
+
+
 ROWS = [
+    Row(
+        convolution.convolution_of_nothing,
+        lambda x, w: Conv2d(*PLAIN, 1)(x, w),
+        lambda x, w: _nothing(2, 4, 5, 5),
+        inputs=2,
+        shapes=((2, 0, 7, 6), (4, 0, 3, 2)),
+    ),
+    Row(
+        convolution.convolution_of_nothing,
+        lambda x, dy: Conv2dFilterGradient(*PLAIN, 1, (3, 2))(x, dy),
+        lambda x, dy: _nothing(4, 3, 3, 2),
+        inputs=2,
+        shapes=((0, 3, 7, 6), (0, 4, 5, 5)),
+    ),
+    Row(
+        convolution.convolution_of_nothing,
+        lambda dy, w: Conv2dInputGradient((1, 1), SAME, (1, 1), 1, (0, 6))(dy, w),
+        lambda dy, w: _nothing(2, 3, 0, 6),
+        inputs=2,
+        shapes=((2, 4, 1, 6), (4, 3, 2, 3)),
+    ),
+    Row(
+        convolution.convolution_of_nothing,
+        lambda x, w: Conv2d(*PLAIN, 1)(x, w),
+        None,
+        inputs=2,
+        shapes=(X, W),
+    ),
     Row(
         convolution.conv2d_to_matmul,
         lambda x, w: Conv2d(*STEPS, 1)(x, w),

@@ -155,6 +155,23 @@ def test_a_rule_may_ask_who_reads_a_node() -> None:
     assert not result_too.is_read_once(shared * y)
 
 
+def test_a_question_about_the_graph_is_asked_once_a_round() -> None:
+    asked: list[Graph] = []
+
+    def is_large(graph: Graph) -> bool:
+        asked.append(graph)
+        return len(graph.nodes) > 3
+
+    @rule(Apply(Exp, Any("a")))
+    def of_large(a: Node, context: Context) -> Node | None:
+        """exp(x)  -->  x    in a large graph"""
+        return a if context.of_graph(is_large) else None
+
+    graph = Graph((gn.exp(gn.exp(x)) + gn.exp(y),))
+    assert rewrite(graph, [of_large]).outputs == (x + y,)
+    assert asked == [graph]
+
+
 def test_a_node_takes_over_the_readers_of_what_it_replaces() -> None:
     seen: dict[str, int] = {}
 

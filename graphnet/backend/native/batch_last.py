@@ -6,13 +6,13 @@ and filters are; pooling and elementwise work that follow find whole vectors too
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from graphnet.backend.native.ops import Direct, seen, window_counts
 from graphnet.backend.native.target import target
-from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
@@ -95,13 +95,12 @@ class BatchLastInputGradient(BatchLast):
         out[...] = whole[self.top[0] : self.top[0] + self.size[0], self.top[1] : self.top[1] + self.size[1]]
 
 
-def images_beside(graph: Graph) -> bool:
+def images_beside(nodes: Sequence[Node]) -> bool:
     """Whether the convolutions of a graph, and their gradients, take less time with images as lanes.
 
     All of them do or none: what one has made another one would have to turn.
     """
-    nodes = [node for node in graph.nodes if isinstance(node.op, Convolution)]
-    if not nodes or not all(map(_can_lie_beside, nodes)):
+    if not all(map(_can_lie_beside, nodes)):
         return False
     beside, apart = (sum(map(cost, nodes)) for cost in (_beside, _apart))
     return beside < _GAIN * apart

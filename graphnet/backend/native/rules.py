@@ -34,13 +34,14 @@ from graphnet.backend.native.winograd import (
     WinogradWeights,
 )
 from graphnet.backend.native.winograd_choice import gradient_tile_of, panel_vectors, tile_of
+from graphnet.graph.graph import Graph
 from graphnet.graph.node import Node, Op
 from graphnet.ops.convolution import Conv2d, Conv2dFilterGradient, Conv2dInputGradient, Convolution
 from graphnet.ops.layout import transpose
 from graphnet.ops.shaping import reshape
 from graphnet.ops.slicing import Pad
 from graphnet.ops.windows import Sides
-from graphnet.rewrite.convolution import CONVOLUTION
+from graphnet.rewrite.convolution import CONVOLUTION, convolution_of_nothing
 from graphnet.rewrite.driver import Any, Apply, Context, Rule, rule
 
 x, w, dy = Any("x"), Any("w"), Any("dy")
@@ -219,10 +220,10 @@ def _takes_tiles(node: Node) -> bool:
     return _is_small(op, b[2:]) and tile_of((shape[0], *shape[2:], shape[1]), a[1], node.dtype) is not None
 
 
-def _lies_beside(context: Context) -> bool:
+def _lie_beside(graph: Graph) -> bool:
     """Whether the graph's convolutions go with images beside one another."""
-    made = [node for node in context.graph.nodes if isinstance(node.op, Convolution)]
-    return images_beside(context.graph) and not any(map(_takes_tiles, made))
+    made = [node for node in graph.nodes if isinstance(node.op, Convolution)]
+    return images_beside(made) and not any(map(_takes_tiles, made))
 
 
 def _padded_beside(images: Node, padding: Sides) -> Node:
@@ -239,7 +240,7 @@ def batch_last_convolution(x: Node, w: Node, conv: Node, context: Context) -> No
     """conv2d(x, w)  -->  images first(batch last convolution(padded(images last(x)), w))    of few channels"""
     op = conv.op
     assert isinstance(op, Conv2d)
-    if not _lies_beside(context):
+    if not context.of_graph(_lie_beside):
         return None
     made = BatchLastConvolution(op.stride, op.dilation)
     return transpose(made(_padded_beside(x, op.padding), w), IMAGES_FIRST)
@@ -250,7 +251,7 @@ def batch_last_filter_gradient(x: Node, dy: Node, node: Node, context: Context) 
     """filter gradient(x, dy)  -->  batch last filter gradient(padded(images last(x)), images last(dy))"""
     op = node.op
     assert isinstance(op, Conv2dFilterGradient)
-    if not _lies_beside(context):
+    if not context.of_graph(_lie_beside):
         return None
     made = BatchLastFilterGradient(op.stride, op.dilation, op.kernel)
     return made(_padded_beside(x, op.padding), transpose(dy, IMAGES_LAST))
@@ -261,7 +262,7 @@ def batch_last_input_gradient(dy: Node, w: Node, node: Node, context: Context) -
     """input gradient(dy, w)  -->  images first(batch last input gradient(images last(dy), w))"""
     op = node.op
     assert isinstance(op, Conv2dInputGradient)
-    if not _lies_beside(context):
+    if not context.of_graph(_lie_beside):
         return None
     height, width = node.type.static_shape[2:]
     (top, _), (left, _) = op.padding
@@ -270,6 +271,7 @@ def batch_last_input_gradient(dy: Node, w: Node, node: Node, context: Context) -
 
 
 DIRECT: list[Rule] = [
+    convolution_of_nothing,
     *DEPTHWISE,
     winograd_convolution,
     winograd_input_gradient,

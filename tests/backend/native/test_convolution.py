@@ -168,6 +168,18 @@ def test_all_convolutions_of_a_graph_have_their_images_beside_one_another_or_non
     assert wanted or any("direct" in name for name in names)
 
 
+@pytest.mark.parametrize(("batch", "channels", "filters"), [(0, 6, 6), (64, 0, 6), (64, 6, 0)])
+@pytest.mark.parametrize("groups", [1, 6])
+def test_convolutions_of_nothing_are_zero(batch: int, channels: int, filters: int, groups: int) -> None:
+    shapes = (batch, channels, 8, 8), (filters, channels // groups, 3, 3)
+    x, w = gn.input("x", shapes[0]), gn.input("w", shapes[1])
+    y = gn.conv2d(x, w, padding=1, groups=groups)
+    step = gn.compile([x, w], [y, *gn.gradients(gn.sum(gn.square(y)), [x, w])], backend="native")
+    made = step(*(np.ones(shape, "f") for shape in shapes))
+    assert [array.shape for array in made] == [(batch, filters, 8, 8), *shapes]
+    assert not any(array.any() for array in made)
+
+
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_bits_do_not_depend_on_threads(threads: int) -> None:
     generator = np.random.default_rng(0)
