@@ -16,7 +16,7 @@ where it lowers the peak. Only so much of it: no signal is answered until the co
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -115,7 +115,7 @@ def _in_phases(
     graph: Graph, steps: Sequence[Node], reads: Mapping[Node, Sequence[Node]], late: set[Node]
 ) -> tuple[Schedule, int]:
     """The order whose commit is `late`, and the largest sum of its live bytes."""
-    early = _prepared_steps(graph, late)
+    early = prepared_steps(graph, late)
     body, commit = [n for n in steps if n not in late and n not in early], [n for n in steps if n in late]
     lasting = frozenset(value for node in (*body, *commit) for value in reads[node] if value in early)
     direct, after = _direct_updates(graph, commit)
@@ -134,8 +134,9 @@ def _in_phases(
     return order, _peak(order.steps, live, steps)
 
 
-def _prepared_steps(graph: Graph, late: set[Node]) -> set[Node]:
-    """The steps that read nothing but constants and parameters that the graph does not change."""
+def prepared_steps(graph: Graph, late: Collection[Node] = ()) -> set[Node]:
+    """The steps, but for those of the commit (`late`), that read nothing but constants and parameters that the graph
+    does not change."""
     changed = {_target(assign) for assign in graph.updates}
     fixed: set[Node] = set()
     for node in graph.nodes:

@@ -277,7 +277,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed, end = options.seed, time.monotonic() + options.seconds
     while seed == options.seed or time.monotonic() < end:
         drawn = draw(seed, options.nodes, options.dtype)
-        wrong = differences(drawn, ways)
+        try:
+            wrong = differences(drawn, ways)
+        except Exception as error:
+            error.add_note(f"the graph of seed {seed}, {options.nodes} nodes, {options.dtype}")
+            raise
         if wrong:
             print(f"seed {seed}, {options.nodes} nodes, {options.dtype}:", *wrong, sep="\n  ")
             print(graph_text([*drawn.outputs, *drawn.updates], provenance=False))

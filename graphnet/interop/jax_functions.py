@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,6 +50,8 @@ def _elementwise(jax: Any) -> Functions:
         "silu": lambda call, x: nn.silu(x),
         "gelu": lambda call, x: nn.gelu(x, approximate=False),
         "gelu_tanh": lambda call, x: nn.gelu(x, approximate=True),
+        "gelu_slope": lambda call, x: jax.jvp(partial(nn.gelu, approximate=False), (x,), (jnp.ones_like(x),))[1],
+        "gelu_tanh_slope": lambda call, x: jax.jvp(partial(nn.gelu, approximate=True), (x,), (jnp.ones_like(x),))[1],
         "softmax": lambda call, x: nn.softmax(x, call.attributes["axis"]),
         "log_softmax": lambda call, x: nn.log_softmax(x, call.attributes["axis"]),
     }

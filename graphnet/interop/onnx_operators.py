@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphnet.interop.recognition import Call, untranslated
+from graphnet.ops.activations import GELU_IS_LINEAR
 from graphnet.ops.windows import Sides
 
 Operator: TypeAlias = Callable[..., str]
@@ -214,6 +216,27 @@ def _softplus(b: Builder, call: Call, x: str) -> str:
     return b.node("Softplus", x)
 
 
+def _gelu_slope(b: Builder, call: Call, x: str) -> str:
+    """Phi(x) + x * phi(x), as in `activations.GeluSlope`."""
+    half = _number(b, call, 0.5)
+    error = b.node("Erf", b.node("Mul", x, _number(b, call, math.sqrt(0.5))))
+    distribution = b.node("Add", b.node("Mul", error, half), half)
+    bell = b.node("Exp", b.node("Mul", b.node("Mul", x, x), _number(b, call, -0.5)))
+    density = b.node("Mul", bell, _number(b, call, 1 / math.sqrt(2 * math.pi)))
+    return b.node("Add", distribution, b.node("Mul", x, density))
+
+
+def _gelu_tanh_slope(b: Builder, call: Call, x: str) -> str:
+    """(1 + t) / 2 + x / 2 * (1 - t^2) * u', as in `activations.GeluTanhSlope`."""
+    root, one, half = math.sqrt(2 / math.pi), _number(b, call, 1), _number(b, call, 0.5)
+    near = b.node("Clip", x, _number(b, call, -GELU_IS_LINEAR), _number(b, call, GELU_IS_LINEAR))
+    cubic = b.node("Mul", b.node("Mul", near, near), _number(b, call, root * 0.044715))
+    bent = b.node("Tanh", b.node("Mul", near, b.node("Add", cubic, _number(b, call, root))))
+    slope = b.node("Add", b.node("Mul", cubic, _number(b, call, 3)), _number(b, call, root))
+    rest = b.node("Mul", b.node("Sub", one, b.node("Mul", bent, bent)), b.node("Mul", near, slope))
+    return b.node("Mul", half, b.node("Add", b.node("Add", bent, one), rest))
+
+
 OPERATORS: dict[str, Operator] = {
     **{name: _plain(kind) for name, kind in {
         "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "negative": "Neg", "absolute": "Abs",
@@ -231,6 +254,8 @@ OPERATORS: dict[str, Operator] = {
     "rsqrt": lambda b, call, x: b.node("Reciprocal", b.node("Sqrt", x)),
     "gelu": lambda b, call, x: b.node("Gelu", x),
     "gelu_tanh": lambda b, call, x: b.node("Gelu", x, approximate="tanh"),
+    "gelu_slope": _gelu_slope,
+    "gelu_tanh_slope": _gelu_tanh_slope,
     "silu": lambda b, call, x: b.node("Mul", x, b.node("Sigmoid", x)),
     "leaky_relu": lambda b, call, x: b.node("LeakyRelu", x, alpha=call.attributes["slope"]),
     "elu": lambda b, call, x: b.node("Elu", x, alpha=call.attributes["alpha"]),

@@ -78,6 +78,8 @@ def _activations(torch: Any) -> Functions:
         "silu": lambda call, x: functional.silu(x),
         "gelu": lambda call, x: functional.gelu(x),
         "gelu_tanh": lambda call, x: functional.gelu(x, approximate="tanh"),
+        "gelu_slope": lambda call, x: torch.ops.aten.gelu_backward(torch.ones_like(x), x),
+        "gelu_tanh_slope": lambda call, x: torch.ops.aten.gelu_backward(torch.ones_like(x), x, approximate="tanh"),
         "softmax": lambda call, x: torch.softmax(x, call.attributes["axis"]),
         "log_softmax": lambda call, x: torch.log_softmax(x, call.attributes["axis"]),
     }

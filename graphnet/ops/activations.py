@@ -189,7 +189,7 @@ _ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 GELU_IS_LINEAR = 20.0
-"""Where tanh is 1 to the last bit of a float64, and still nothing overflows."""
+"""Where tanh and erf are 1 to the last bit of a float64, and still nothing overflows."""
 
 
 class Gelu(Activation):
@@ -220,8 +220,8 @@ class GeluSlope(Activation):
     inplace: ClassVar[tuple[int, ...]] = ()
 
     def gradient(self, node: Node, dy: Node) -> Sequence[Node | None]:
-        (x,) = node.inputs
-        return [dy * (exp(square(x) * -0.5) * (2 - square(x)) * _DENSITY_AT_0)]
+        squared = square(clip(node.inputs[0], -GELU_IS_LINEAR, GELU_IS_LINEAR))  # beyond, 0 times infinity would be NaN
+        return [dy * (exp(squared * -0.5) * (2 - squared) * _DENSITY_AT_0)]
 
     def workspace(self, x: TensorType) -> tuple[TensorType, ...]:
         return (x, x, x)
@@ -231,12 +231,13 @@ class GeluSlope(Activation):
         erf_into(out, out, work)
         np.add(out, 1, out)
         np.multiply(out, 0.5, out)
-        density = work[0]
-        np.square(x, density)
+        near, density, _ = work
+        np.clip(x, -GELU_IS_LINEAR, GELU_IS_LINEAR, out=near)
+        np.square(near, density)
         np.multiply(density, -0.5, density)
         np.exp(density, density)
         np.multiply(density, _DENSITY_AT_0, density)
-        np.multiply(density, x, density)
+        np.multiply(density, near, density)
         np.add(out, density, out)
 
 

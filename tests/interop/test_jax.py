@@ -57,6 +57,7 @@ CASES = {
     "compares": lambda x: gn.where(gn.less(x, 0.2), gn.maximum(x, -0.5), gn.minimum(0.1, x)),
     "bounds": lambda x: gn.clip(x, -0.3, 0.4) + gn.sign(x) * gn.floor(x) + gn.power(gn.abs(x), 2.5),
     "activates": lambda x: gn.silu(x) + gn.softplus(x) + gn.elu(x) + gn.leaky_relu(x, 0.1) + gn.gelu(x),
+    "derives": lambda x: gn.gradients(gn.sum(gn.gelu(x) * gn.gelu(2 * x, "tanh")), [x])[0],
     "pools": lambda x: nn.AvgPool1d(2, padding=1)(x) + nn.AvgPool1d(2, padding=1, count_include_pad=False)(x),
 }
 

@@ -66,6 +66,7 @@ CASES = {
     "compares": lambda x: gn.where(gn.less(x, 0.2), gn.maximum(x, -0.5), gn.minimum(0.1, x)),
     "bounds": lambda x: gn.clip(x, -0.3, 0.4) + gn.sign(x) * gn.floor(x) + gn.power(gn.abs(x), 2.5),
     "activates": lambda x: gn.silu(x) + gn.softplus(x) + gn.elu(x) + gn.leaky_relu(x, 0.1),
+    "derives": lambda x: gn.gradients(gn.sum(gn.gelu(x) * gn.gelu(2 * x, "tanh")), [x])[0],
     "joins": lambda x: gn.concatenate([x, gn.log_softmax(x, axis=2)], axis=1),
     "finds": lambda x: gn.argmax(x, axis=2),
 }

@@ -120,6 +120,7 @@ CASES = {
     "picks": lambda x: gn.take(x, np.array([[-1, 0], [2, 1]]), axis=1),
     "bounds": lambda x: gn.clip(x, -0.3, 0.4) + gn.sign(x) * gn.floor(x) + gn.power(gn.abs(x), 2.5),
     "activates": lambda x: gn.silu(x) + gn.softplus(x) + gn.elu(x) + gn.leaky_relu(x, 0.1) + gn.gelu(x),
+    "derives": lambda x: gn.gradients(gn.sum(gn.gelu(x) * gn.gelu(2 * x, "tanh")), [x])[0],
     "joins": lambda x: gn.concatenate([x, gn.log_softmax(x, axis=2)], axis=1),
     "finds": lambda x: gn.argmax(x, axis=2),
     "multiplies": lambda x: gn.matmul(x, gn.swapaxes(x, 1, 2)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from graphnet.backend.native.fusing import LITTLE, MOST_PARTS, is_fusible
 from graphnet.graph.graph import Graph, reapply
 from graphnet.graph.node import Node
 from graphnet.graph.provenance import deriving
@@ -26,22 +27,17 @@ from graphnet.ops.activations import (
     Silu,
     Softplus,
 )
-from graphnet.ops.elementwise import Add, Divide, Multiply, Subtract
 from graphnet.ops.fused import FusedAhead
 from graphnet.ops.powers import Power
-from graphnet.ops.shaping import Cast
-from graphnet.ops.unary import Cos, Erf, Exp, Expm1, Log1p, Negative, Sin, Square, Tan, Tanh
+from graphnet.ops.unary import Cos, Erf, Exp, Expm1, Log1p, Sin, Tan, Tanh
 from graphnet.rewrite.driver import Firing, Log
 from graphnet.rewrite.fusion import fused
-from graphnet.schedule import base, is_step
+from graphnet.schedule import base, is_step, prepared_steps
 
-_LEAST = 4096  # elements of what is worth it
-_MOST_PARTS = 24
 _LONG = (
     *(Cos, Erf, Exp, Expm1, unary.Log, Log1p, Power, Sin, Tan, Tanh),
     *(Elu, Gelu, GeluSlope, GeluTanh, GeluTanhSlope, LogSigmoid, Sigmoid, Silu, Softplus),
 )
-_LITTLE = (Add, Subtract, Multiply, Divide, Negative, Square, Cast)  # what each reader of a value works out for itself
 
 _EQUATION = "f(x), dy * g(x)  -->  f(x), dy * ahead(x)    where g takes long, and x waits for it alone: in place of x"
 
@@ -74,16 +70,17 @@ class _Values:
         self.graph = graph
         self.roots = set(graph.roots)
         self.place = {node: place for place, node in enumerate(graph.nodes)}
+        self.prepared = prepared_steps(graph)  # these wait from one call to the next, whoever reads them
 
     def waiting(self, reader: Node) -> Iterator[tuple[Node, list[Node]]]:
         """The inputs of an elementwise node that had better be worked out ahead, each with what that takes."""
-        if not _is_elementwise(reader):
+        if not is_fusible(reader):
             return
         for value in dict.fromkeys(reader.inputs):
             alone = self.graph.users[value] == [reader] and value not in self.roots
-            if alone and _is_elementwise(value) and value.type == reader.type and value.type.is_float:
+            if alone and is_fusible(value) and value.type == reader.type and value.type.is_float:
                 members = self._members(value)
-                pays = len(members) <= _MOST_PARTS and any(isinstance(member.op, _LONG) for member in members)
+                pays = len(members) <= MOST_PARTS and any(isinstance(member.op, _LONG) for member in members)
                 array = _only_array(value, members) if pays else None
                 if array is not None and self._waits(array, value, members, reader):
                     yield value, members
@@ -98,9 +95,9 @@ class _Values:
         while waiting:
             part = max(waiting, key=self.place.__getitem__)  # of those that read it, the members are known by now
             waiting.remove(part)
-            if part not in self.roots and part.shape == value.shape and _is_elementwise(part):
+            if part not in self.roots and part.shape == value.shape and is_fusible(part):
                 alone = all(user in members for user in self.graph.users[part])
-                if alone or (isinstance(part.op, _LITTLE) and self._is_worked_out_again(part)):
+                if alone or (isinstance(part.op, LITTLE) and self._is_worked_out_again(part)):
                     members.add(part)
                     waiting.update(part.inputs)
         return sorted(members, key=self.place.__getitem__)
@@ -108,7 +105,7 @@ class _Values:
     def _is_worked_out_again(self, value: Node) -> bool:
         """Whether each reader of the value may do so, reading the one array that it comes from."""
         arrays = [part for part in value.inputs if part.type.static_size * 2 > value.type.static_size]
-        fits = all(_is_elementwise(user) and user.shape == value.shape for user in self.graph.users[value])
+        fits = all(is_fusible(user) and user.shape == value.shape for user in self.graph.users[value])
         return fits and len(arrays) == 1 and arrays[0].type == value.type
 
     def _waits(self, array: Node, value: Node, members: Sequence[Node], reader: Node) -> bool:
@@ -116,8 +113,10 @@ class _Values:
         whole = base(array)
         if not is_step(whole) or array.type != value.type or whole.type.nbytes != array.type.nbytes:
             return False
+        if whole in self.prepared:
+            return False
         others = self._other_readers(whole, value, set(members))
-        if others is None or not others or not all(_is_elementwise(o) and o.shape == value.shape for o in others):
+        if others is None or not others or not all(is_fusible(o) and o.shape == value.shape for o in others):
             return False
         behind = self._behind(whole, reader)
         before = self._before(reader, behind)
@@ -133,11 +132,21 @@ class _Values:
             if node in self.roots:
                 return None
             for user in self.graph.users[node]:
-                if user.op.is_view or (user in members and user is not value):
+                if user is value:
+                    continue
+                if user.op.is_view or user in members or self._is_worked_out_by_readers(user):
                     stack.append(user)
-                elif user not in members:
+                else:
                     found.add(user)
         return found
+
+    def _is_worked_out_by_readers(self, value: Node) -> bool:
+        """Whether there will be no such array: who reads the value reads what it is made of, as late as that is."""
+        users = self.graph.users[value]
+        if value in self.roots or not is_fusible(value):
+            return False
+        alone = len(users) == 1 and is_fusible(users[0]) and users[0].shape == value.shape
+        return alone or (isinstance(value.op, LITTLE) and self._is_worked_out_again(value))
 
     def _behind(self, whole: Node, last: Node) -> set[Node]:
         """The nodes up to `last` that depend on an array."""
@@ -153,10 +162,6 @@ class _Values:
                     found.add(value)
                     stack.append(value)
         return found
-
-
-def _is_elementwise(node: Node) -> bool:
-    return node.op.elementwise and not node.op.can_fail and node.type.static_size >= _LEAST
 
 
 def _is_local(node: Node) -> bool:

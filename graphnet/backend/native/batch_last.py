@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from graphnet.backend.native.ops import Direct, seen, window_counts
+from graphnet.backend.native.ops import Direct, seen, uncropped, window_counts
 from graphnet.backend.native.target import target
 from graphnet.graph.node import Node, Op
 from graphnet.graph.types import TensorType
@@ -83,13 +83,8 @@ class BatchLastInputGradient(BatchLast):
 
     def compute(self, out: np.ndarray, dy: np.ndarray, w: np.ndarray) -> None:
         """For checking: a product for each position of the kernel, in memory of its own."""
-        height, width = (
-            max(top + size, (count - 1) * stride + (taps - 1) * dilation + 1)
-            for top, size, count, stride, taps, dilation in zip(
-                self.top, self.size, dy.shape, self.stride, w.shape[2:], self.dilation, strict=False
-            )
-        )
-        whole = np.zeros((height, width, *out.shape[2:]), out.dtype)
+        sizes = uncropped(self, self.top, self.size, dy.shape[:2], w.shape[2:])
+        whole = np.zeros((*sizes, *out.shape[2:]), out.dtype)
         for i, j, part in seen(self, whole[None], w.shape[2:], dy.shape[:2]):
             part[0] += w[:, :, i, j].T @ dy
         out[...] = whole[self.top[0] : self.top[0] + self.size[0], self.top[1] : self.top[1] + self.size[1]]

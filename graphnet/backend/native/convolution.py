@@ -30,9 +30,10 @@ from graphnet.backend.native.ops import (
     DirectFilterGradient,
     DirectInputGradient,
     Panels,
+    ScatteredInputGradient,
     Taps,
 )
-from graphnet.backend.native.scattering import ScatteredInputGradient, scattered
+from graphnet.backend.native.scattering import scattered
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import Images, images
 from graphnet.backend.native.views import Scratch, View

@@ -27,10 +27,11 @@ from graphnet.rewrite.driver import Any, Apply, Context, Firing, Log, Rule, rule
 from graphnet.rewrite.fusion import fused
 
 _LEAST = 4096  # elements of what is worth it
-_MOST_PARTS = 24
+MOST_PARTS = 24
 _MOST_COPIED = 6  # parts of a value that is worked out again
 _MOST_RESULTS = 6  # sums of one pass: their partial sums have to stay in registers
-_LITTLE = (Add, Subtract, Multiply, Divide, Negative, Square, Cast, Where)
+# What each reader of a value works out for itself.
+LITTLE = (Add, Subtract, Multiply, Divide, Negative, Square, Cast, Where)
 
 _EQUATION = "sum(f(x)), sum(g(x, y))  -->  sums(x, y)    where f and g are elementwise: one pass, which stores neither"
 
@@ -94,12 +95,12 @@ FACTORS: list[Rule] = [factor_out_of_products, factor_out_of_sum]
 
 def fuse_passes(graph: Graph, log: Log) -> Graph:
     """`graph` with elementwise work fused into the elementwise work and the reductions that read it."""
-    return _Passes(crop_padded(graph, log, _is_fusible, _reads_elements), log).graph_after()
+    return _Passes(crop_padded(graph, log, is_fusible, _reads_elements), log).graph_after()
 
 
 def _reads_elements(node: Node, value: Node) -> bool:
     """Whether the node reads each element of `value` for itself, wherever it lies."""
-    return _is_reduction(node) or (_is_fusible(node) and node.shape == value.shape)
+    return _is_reduction(node) or (is_fusible(node) and node.shape == value.shape)
 
 
 def _axes(node: Node) -> tuple[int, ...]:
@@ -111,7 +112,8 @@ def _size(node: Node) -> int:
     return node.type.static_size
 
 
-def _is_fusible(node: Node) -> bool:
+def is_fusible(node: Node) -> bool:
+    """Whether the node may be worked out with other elementwise nodes."""
     return node.op.elementwise and not node.op.can_fail and _size(node) > _LEAST
 
 
@@ -142,7 +144,7 @@ class _Passes:
         self.together: dict[Node, _Together] = {}
         self.replaced: dict[Node, Node] = {}
         for node in graph.nodes:
-            if _is_fusible(node):
+            if is_fusible(node):
                 self._note_copied(node)
                 self.members[node] = self._with_inputs(node)
             elif _is_reduction(node):
@@ -171,12 +173,12 @@ class _Passes:
     def _note_copied(self, node: Node) -> None:
         """Whether each of the node's several readers had better work it out from the one array that it comes from."""
         readers = self.graph.users[node]
-        if len(readers) < 2 or node in self.roots or not isinstance(node.op, _LITTLE):
+        if len(readers) < 2 or node in self.roots or not isinstance(node.op, LITTLE):
             return
-        if not all(_is_reduction(r) or (_is_fusible(r) and r.shape == node.shape) for r in readers):
+        if not all(_is_reduction(r) or (is_fusible(r) and r.shape == node.shape) for r in readers):
             return
         expression = self._with_inputs(node, only_copied=True)
-        if len(expression) > _MOST_COPIED or not all(isinstance(part.op, _LITTLE) for part in expression):
+        if len(expression) > _MOST_COPIED or not all(isinstance(part.op, LITTLE) for part in expression):
             return
         arrays = [value for value in _outside(expression) if _size(value) * 2 > _size(node)]
         if len(arrays) == 1 and arrays[0].type.nbytes <= node.type.nbytes:
@@ -189,7 +191,7 @@ class _Passes:
             goes = value in self.copied or (not only_copied and self._is_only_for(value, node))
             if goes and value in self.members and value.shape == node.shape:
                 more = [member for member in self.members[value] if member not in members]
-                if len(members) + len(more) <= _MOST_PARTS:
+                if len(members) + len(more) <= MOST_PARTS:
                     members += more
         return sorted(members, key=self.place.__getitem__)
 

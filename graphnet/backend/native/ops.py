@@ -163,6 +163,30 @@ class DirectInputGradient(Direct):
                 place += seen @ weight[rows.start + k * rows.step, columns.start + m * columns.step]
 
 
+class ScatteredInputGradient(DirectInputGradient):
+    """The same, of dy without zeros around it: `before` is (0, 0). There is one panel, of one vector."""
+
+    def compute(self, out: np.ndarray, dy: np.ndarray, w: np.ndarray) -> None:
+        """For checking: a product for each position of the kernel, in memory of its own."""
+        weight = unpaneled(w, self.channels)
+        sizes = uncropped(self, self.top, self.size, dy.shape[1:3], weight.shape[:2])
+        whole = np.zeros((len(dy), *sizes, self.channels), out.dtype)
+        for i, j, part in seen(self, whole, weight.shape[:2], dy.shape[1:3]):
+            part += dy @ weight[i, j]
+        out[...] = whole[:, self.top[0] : self.top[0] + self.size[0], self.top[1] : self.top[1] + self.size[1]]
+
+
+def uncropped(op: Direct, top: Pair, size: Pair, counts: Sequence[int], kernel: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of an image with its padding, as far as windows reach. counts: of windows."""
+    height, width = (
+        max(first + own, (count - 1) * stride + (taps - 1) * dilation + 1)
+        for first, own, count, stride, taps, dilation in zip(
+            top, size, counts, op.stride, kernel, op.dilation, strict=True
+        )
+    )
+    return height, width
+
+
 def window_counts(sizes: Sequence[int], kernel: Sequence[int], stride: Pair, dilation: Pair) -> tuple[int, ...]:
     """How many windows a padded image has along each axis."""
     spans = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]

@@ -22,9 +22,10 @@ from graphnet.backend.native.ops import (
     DirectFilterGradient,
     DirectInputGradient,
     Panels,
+    ScatteredInputGradient,
     taps,
 )
-from graphnet.backend.native.scattering import ScatteredInputGradient, scatters
+from graphnet.backend.native.scattering import scatters
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import image_vectors
 from graphnet.backend.native.winograd import (

@@ -25,7 +25,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
-from graphnet.backend.native.ops import DirectInputGradient, taps
+from graphnet.backend.native.ops import DirectInputGradient, ScatteredInputGradient, taps, uncropped
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
 
@@ -33,10 +33,6 @@ _CHUNKS = 16
 _FILTER = 0.5, 0.55  # cycles that a vector of a filter takes where sums are gathered, and scattered: one vector a row
 _ADDED = 2.0  # cycles for adding a vector to memory
 _GAIN = 0.9  # of the time: for less, sums are gathered
-
-
-class ScatteredInputGradient(DirectInputGradient):
-    """The same, of dy without zeros around it: `before` is (0, 0). There is one panel, of one vector."""
 
 
 def scatters(op: DirectInputGradient, seen: Sequence[int], kernel: Sequence[int], filters: int, itemsize: int) -> bool:
@@ -59,12 +55,7 @@ def scattered(
     kernel = w.shape[1:3]
     count = max(d for d in range(1, min(batch, _CHUNKS) + 1) if batch % d == 0)
     chunk, n, h = Var("chunk", count), Var("n", batch // count), Var("h", down)
-    height, width = (
-        max(top + size, (rows - 1) * stride + (taps - 1) * dilation + 1)
-        for top, size, rows, stride, taps, dilation in zip(
-            op.top, op.size, (down, across), op.stride, kernel, op.dilation, strict=True
-        )
-    )
+    height, width = uncropped(op, op.top, op.size, (down, across), kernel)
     image = scratch.array(out.dtype, (count, height, width, lanes))
     row = scratch.array(out.dtype, (count, across, *kernel, lanes))
     whole = Var("v", height * width)

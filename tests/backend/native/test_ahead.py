@@ -121,6 +121,33 @@ def test_what_takes_little_or_waits_for_more_stays() -> None:
     assert len(_ahead(_planned([gn.gelu]))) == 1
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        lambda x: gn.gelu(x + 1) + gn.silu(2 * (x + 1)),  # each of the four works x + 1 out for itself
+        lambda x: gn.gelu(x + 1) @ np.ones((WIDE, WIDE), "f") + gn.gelu(x + 2),
+        lambda x: gn.gelu(x) + gn.square(x) * gn.mean(gn.tanh(x), axis=1, keepdims=True),  # x is read late
+    ],
+)
+def test_what_readers_work_out_for_themselves_waits_for_more(
+    activation: Callable[[Node], Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = _planned([activation])
+    monkeypatch.setattr(backend, "work_out_ahead", lambda graph, log: graph)
+    assert step.plan.live_bytes <= _planned([activation]).plan.live_bytes
+    assert not _ahead(step)
+
+
+def test_what_lasts_from_call_to_call_is_not_replaced() -> None:
+    """The product of two parameters that stay is there anyway: a derivative would need bytes of its own."""
+    p, q = (gn.parameter(np.ones(shape, "f"), name) for shape, name in (((N, 7), "p"), ((7, WIDE), "q")))
+    b, v = gn.input("b", (WIDE,)), gn.input("v", (WIDE, WIDE))
+    y = gn.gelu(p @ q + b) @ v
+    step = gn.compile([b, v], gn.gradients(gn.mean(y * y), [b, v]), backend="native", check=2)
+    step.specialize()
+    assert step.schedule.prepared == 1 and not _ahead(step)
+
+
 def test_predictions_and_results_are_left_alone() -> None:
     x, w = gn.input("x", (N, 7)), gn.input("w", (7, WIDE))
     z = x @ w
@@ -143,6 +170,9 @@ def test_slopes_far_out_are_0_and_1(name: str, dtype: str) -> None:
     largest = float(np.finfo(dtype).max)
     x = gn.input("x", ("N",), dtype)
     wanted = [gn.gradients(gn.sum(gn.gelu(x, how)), [x])[0] for how in ("none", "tanh")]
-    array = np.array([-largest, -1e4, -50, 50, 1e4, largest], dtype)
+    array = np.array([-np.inf, -largest, -1e4, -50, 50, 1e4, largest, np.inf], dtype)
     for found in gn.compile([x], wanted, backend=name)(array):
-        np.testing.assert_allclose(found, [0, 0, 0, 1, 1, 1], rtol=0, atol=1e-30)
+        np.testing.assert_allclose(found, [0, 0, 0, 0, 1, 1, 1, 1], rtol=0, atol=1e-30)
+    second = [gn.gradients(gn.sum(slope), [x])[0] for slope in wanted]
+    for found in gn.compile([x], second, backend=name)(array):
+        np.testing.assert_allclose(found, 0, rtol=0, atol=1e-30)

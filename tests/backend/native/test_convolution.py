@@ -142,6 +142,7 @@ def test_input_gradients_that_are_scattered(name: str, monkeypatch: pytest.Monke
     found = step(values, w)
     assert any(node.op.name == "scattered_input_gradient" for node in step.schedule.steps)
     exact = gn.compile([x, weight], dx, backend="numpy")(values, w)
+    gn.compile([x, weight], dx, backend="native", check=2)(values, w)  # the reference of each step agrees with it
     # Both are sums of so many products, each rounded once; beside them the largest counts.
     terms = w[:, 0].size + w[0].size
     assert np.abs(found - exact).max() <= 8 * terms * np.finfo("f").eps * max(1.0, np.abs(exact).max())

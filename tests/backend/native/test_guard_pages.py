@@ -14,7 +14,13 @@ from graphnet.backend.native.batch_last import (
     BatchLastConvolution, BatchLastFilterGradient, BatchLastInputGradient
 )
 from graphnet.backend.native.masks import Mask
-from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient, DirectInputGradient, Panels
+from graphnet.backend.native.ops import (
+    DirectConvolution,
+    DirectFilterGradient,
+    DirectInputGradient,
+    Panels,
+    ScatteredInputGradient,
+)
 from graphnet.ops import activations, elementwise, powers, reductions, shaping, unary
 from graphnet.ops.indexing import Gather, IndexAdd, OneHot, ScatterAdd, Take
 from graphnet.ops.joining import Concatenate, FoldEdges, PadEdges
@@ -32,7 +38,6 @@ from graphnet.ops.pooling import (
 from graphnet.ops.resampling import AdaptiveAvgPool2d, AdaptiveAvgPool2dGradient, Upsample
 from graphnet.ops.windows import Col2im, Im2col
 from graphnet.backend.native import winograd_choice
-from graphnet.backend.native.scattering import ScatteredInputGradient
 from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER, OUT_LOWER, TriangularMatmul
 from graphnet.backend.native.winograd import WinogradConvolution, WinogradFilterGradient, WinogradWeights
 from tests.backend.native.kernels import native
