@@ -27,6 +27,7 @@ _LEAST_VECTORS = 4  # of images, which have to be whole: others lie across two l
 _PARTS = 4, 16  # of the rows of a result, at least and at most, each with sums of the filter gradient's
 # Times where images lie beside one another, of what a product takes where they are apart and no lane is idle.
 _BESIDE: dict[type[Op], float] = {Conv2d: 1.0, Conv2dFilterGradient: 1.1, Conv2dInputGradient: 1.15}
+_TURNED = 1.0  # of a product: to turn an element of an image or of a result, which others have in their own order
 _SCATTERED = 1.55  # the same for an input gradient whose elements are added to where they came from
 
 
@@ -128,7 +129,9 @@ def _work(node: Node) -> int:
 
 
 def _beside(node: Node) -> float:
-    return _BESIDE[type(node.op)] * _work(node)
+    _, channels, filters, _, image, places = _sizes(node)
+    turned = _TURNED * (channels * prod(image) + filters * prod(places))
+    return _BESIDE[type(node.op)] * _work(node) + turned
 
 
 def _apart(node: Node) -> float:

@@ -181,6 +181,14 @@ def test_convolutions_of_nothing_are_zero(batch: int, channels: int, filters: in
     assert not any(array.any() for array in made)
 
 
+@pytest.mark.parametrize(("kernel", "wanted"), [(1, False), (3, True)])
+def test_images_stay_apart_where_turning_them_takes_as_long_as_the_products(kernel: int, wanted: bool) -> None:
+    x, w = gn.input("x", (64, 3, 16, 16)), gn.input("w", (6, 3, kernel, kernel))
+    made = gn.gradients(gn.sum(gn.square(gn.conv2d(x, w))), [w])
+    step = gn.compile([x, w], made, backend="native").specialize()
+    assert any(node.op.name.startswith("batch_last") for node in step.schedule.steps) == wanted
+
+
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_bits_do_not_depend_on_threads(threads: int) -> None:
     generator = np.random.default_rng(0)
