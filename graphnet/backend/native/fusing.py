@@ -149,7 +149,7 @@ class _Passes:
                 self.members[node] = self._with_inputs(node)
             elif _is_reduction(node):
                 (value,) = node.inputs
-                takes = value in self.members and (value in self.copied or self._is_only_for(value, node))
+                takes = is_fusible(value) and (value in self.copied or self._is_only_for(value, node))
                 self.members[node] = self.members[value] if takes else []
 
     def graph_after(self) -> Graph:
@@ -189,7 +189,7 @@ class _Passes:
         members = [node]
         for value in dict.fromkeys(node.inputs):
             goes = value in self.copied or (not only_copied and self._is_only_for(value, node))
-            if goes and value in self.members and value.shape == node.shape:
+            if goes and is_fusible(value) and value.shape == node.shape:  # a reduction is a pass of its own
                 more = [member for member in self.members[value] if member not in members]
                 if len(members) + len(more) <= MOST_PARTS:
                     members += more

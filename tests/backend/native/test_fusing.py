@@ -303,3 +303,21 @@ def test_layer_normalization_and_its_gradients_agree_with_numpy():
         return [float(step(given)) for _ in range(6)]
 
     np.testing.assert_allclose(trained("native"), trained("numpy"), rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda total, z: gn.exp(total) * z,
+        lambda total, z: gn.sum(total, axis=0) + z,
+    ],
+)
+@pytest.mark.parametrize("reduced", [gn.sum, gn.mean])
+def test_what_reads_a_large_reduction_is_no_part_of_it(reduced, reader):
+    """Its elements are as many as are worth a pass, and it is a pass itself: of another shape than what it takes in."""
+    x, y, z = gn.input("x", (3, 2, 2500)), gn.input("y", (3, 2, 2500)), gn.input("z", (2, 2500))
+    rng = np.random.default_rng(0)
+    feeds = [rng.standard_normal(node.shape).astype("f") for node in (x, y, z)]
+    value = reader(reduced(x * y, axis=0), z)
+    found, wanted = (gn.compile([x, y, z], value, backend=name)(*feeds) for name in ("native", "numpy"))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
