@@ -31,7 +31,6 @@ from graphnet.ops.softmax_cross_entropy import SoftmaxCrossEntropy, SoftmaxMinus
 from graphnet.backend.native.grouped_ops import (
     DepthwiseConvolution, DepthwiseFilterGradient, DepthwiseInputGradient, Grouped
 )
-from graphnet.backend.native.ops import DirectConvolution, DirectFilterGradient
 from graphnet.ops.pooling import (
     AvgPool2d, AvgPool2dGradient, MaxPool2d, MaxPool2dGather, MaxPool2dGradient, MaxPool2dPlaces
 )
