@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -12,6 +14,8 @@ from typing import Generic, TypeVar
 from graphnet.errors import GraphnetError
 
 T = TypeVar("T")
+
+_PATIENCE = 0.5  # seconds at exit for threads that are in the midst of a batch
 
 
 class _Shelf(Generic[T]):
@@ -63,6 +67,7 @@ class Prefetched(Iterator[T]):
         filling = (_fill, source, self._shelf)
         thread = threading.Thread(target=run, args=filling, name="graphnet prefetch", daemon=True)
         self._finalizer = weakref.finalize(self, self._shelf.drop)
+        _running[thread] = self._shelf
         thread.start()
 
     def __next__(self) -> T:
@@ -96,3 +101,18 @@ def _fill(source: Generator[T, None, None], shelf: _Shelf[T]) -> None:
     except BaseException as caught:  # whatever it is, it is the caller's
         error = caught
     shelf.end(error)
+
+
+_running: weakref.WeakKeyDictionary[threading.Thread, _Shelf] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Let all threads end before the interpreter does: one that prints then holds what the interpreter needs, and the
+    process would abort. One that is in a long wait is left to it."""
+    alive = [(thread, shelf) for thread, shelf in list(_running.items()) if thread.is_alive()]
+    for _, shelf in alive:
+        shelf.drop()
+    deadline = time.monotonic() + _PATIENCE
+    for thread, _ in alive:
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -164,6 +164,28 @@ def test_an_interrupt_is_prompt_and_a_process_ends_with_its_threads_running(how)
     assert "Fatal" not in error
 
 
+LEFT = """
+import numpy as np
+from graphnet.training import DataLoader
+
+def batches():
+    try:
+        while True:
+            yield np.zeros(2)
+    finally:
+        print("closed")
+
+kept = iter(DataLoader(batches, prefetch=2))
+next(kept)
+"""
+
+
+def test_a_source_is_closed_before_the_process_ends():
+    """A thread that printed when the interpreter ends would hold what that needs: the process aborted now and then."""
+    done = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
 def test_wrong_numbers_are_told():
     for prefetch in (-1, 1.5, True):
         with pytest.raises(ArgumentError, match="prefetch must be an integer >= 0"):
