@@ -192,6 +192,13 @@ GELU_IS_LINEAR = 20.0
 """Where tanh and erf are 1 to the last bit of a float64, and still nothing overflows."""
 
 
+def _twice_phi_into(x: np.ndarray, out: np.ndarray, work: tuple[np.ndarray, ...]) -> None:
+    """out = 1 + erf(x / sqrt(2)), twice the normal distribution."""
+    np.multiply(x, math.sqrt(0.5), out)
+    erf_into(out, out, work)
+    np.add(out, 1, out)
+
+
 class Gelu(Activation):
     """x * Phi(x) = x / 2 * (1 + erf(x / sqrt(2))), with Phi the normal distribution.
 
@@ -207,9 +214,7 @@ class Gelu(Activation):
         return (x, x, x)
 
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        np.multiply(x, math.sqrt(0.5), out)
-        erf_into(out, out, work)
-        np.add(out, 1, out)
+        _twice_phi_into(x, out, work)
         np.multiply(out, x, out)
         np.multiply(out, 0.5, out)
 
@@ -227,9 +232,7 @@ class GeluSlope(Activation):
         return (x, x, x)
 
     def compute(self, out: np.ndarray, x: np.ndarray, *, work: tuple[np.ndarray, ...]) -> None:
-        np.multiply(x, math.sqrt(0.5), out)
-        erf_into(out, out, work)
-        np.add(out, 1, out)
+        _twice_phi_into(x, out, work)
         np.multiply(out, 0.5, out)
         near, density, _ = work
         np.clip(x, -GELU_IS_LINEAR, GELU_IS_LINEAR, out=near)
