@@ -37,7 +37,7 @@ from graphnet.backend.native.target import target
 from graphnet.backend.native.views import View
 
 _PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
-_LINE = 64  # bytes of memory that come together
+LINE = 64  # bytes of memory that come into the caches together
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def _asked_for(place: _Place) -> list[Statement]:
     c = place.c
     if c.finish is None:
         return []
-    line = max(1, _LINE // (ELEMENTS[c.dtype] * c.lanes))
+    line = max(1, LINE // (ELEMENTS[c.dtype] * c.lanes))
     found: list[Statement] = []
     for of in c.beside:
         if of.strides.get(c.column, 0) and any(of.strides.get(name, 0) for name in c.rows):

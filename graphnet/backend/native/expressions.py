@@ -67,18 +67,19 @@ def _clip(op: comparison.Clip, x: Sequence[Value]) -> Value:
 def _gelu_tanh(op: Op, x: Sequence[Value]) -> Value:
     (v,) = x
     half = f.mul(v, f.const(v, 0.5))
-    return f.fma(half, _bent(v), half)
+    return f.fma(half, _inner_tanh(v), half)
 
 
 def _gelu_tanh_slope(op: Op, x: Sequence[Value]) -> Value:
-    bent, near = _bent(x[0]), f.between(x[0], activations.GELU_IS_LINEAR)
+    bent, near = _inner_tanh(x[0]), f.between(x[0], activations.GELU_IS_LINEAR)
     half, one = f.const(near, 0.5), f.const(near, 1.0)
     slope = f.mul(near, f.fma(f.mul(near, near), f.const(near, 3 * _ROOT * _CUBIC), f.const(near, _ROOT)))
     rest = f.mul(f.sub(one, f.mul(bent, bent)), slope)
     return f.fma(f.add(bent, rest), half, half)
 
 
-def _bent(v: Value) -> Value:
+def _inner_tanh(v: Value) -> Value:
+    """tanh(sqrt(2 / pi) * (v + 0.044715 v^3)), of which the approximate GELU and its slope are made."""
     return special.tanh(f.mul(v, f.fma(f.mul(v, v), f.const(v, _ROOT * _CUBIC), f.const(v, _ROOT))))
 
 
@@ -87,20 +88,21 @@ _ROOT, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 def _gelu(op: Op, x: Sequence[Value]) -> Value:
     half = f.mul(x[0], f.const(x[0], 0.5))
-    return f.fma(half, _error(x[0]), half)
+    return f.fma(half, _scaled_erf(x[0]), half)
 
 
 def _gelu_slope(op: Op, x: Sequence[Value]) -> Value:
     half, near = f.const(x[0], 0.5), f.between(x[0], _BELL_IS_NORMAL[x[0].dtype])
     first, second = f.exp_of_half(f.mul(near, near))
     density = f.mul(f.mul(near, f.const(near, 1 / math.sqrt(2 * math.pi))), second)
-    return f.fma(density, first, f.fma(half, _error(x[0]), half))
+    return f.fma(density, first, f.fma(half, _scaled_erf(x[0]), half))
 
 
 _BELL_IS_NORMAL = {"f32": 13.2, "f64": 37.6}  # e^(-x^2 / 2), up to there; beyond, x times it is as good as 0
 
 
-def _error(v: Value) -> Value:
+def _scaled_erf(v: Value) -> Value:
+    """erf(v / sqrt(2)), of which GELU and its slope are made."""
     return special.erf(f.mul(v, f.const(v, math.sqrt(0.5))))
 
 

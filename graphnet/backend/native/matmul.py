@@ -13,6 +13,7 @@ from math import gcd
 
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
+    LINE,
     Contraction,
     Finishing,
     Operand,
@@ -45,7 +46,7 @@ _FEW = 4  # rows or columns: for as few, vectors along them would be mostly empt
 _PANELS = 3  # of the result: for fewer, packing the left operand does not pay
 _DEEP = 256  # rows of the right operand: for more, a panel that is not packed leaves the first-level cache
 _REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
-_LINE, _SETS, _WAYS = 64, 64, 8  # bytes of a line, and how many the first-level cache holds
+_SETS, _WAYS = 64, 8  # of lines: so many the first-level cache holds
 
 
 def matmul(
@@ -112,8 +113,8 @@ def _again(view: View, times: int) -> View:
 
 def _far(rows: int, stride: int, size: int) -> bool:
     """Whether a line each of `rows` rows, `stride` elements apart, is too much for the first-level cache or its TLB."""
-    lines = stride * size // _LINE
-    return lines > 0 and (rows > _SETS // gcd(_SETS, lines) * _WAYS * 3 // 4 or rows * lines * _LINE > _REACH)
+    lines = stride * size // LINE
+    return lines > 0 and (rows > _SETS // gcd(_SETS, lines) * _WAYS * 3 // 4 or rows * lines * LINE > _REACH)
 
 
 @dataclass(frozen=True)
