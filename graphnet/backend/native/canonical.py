@@ -68,7 +68,7 @@ class _Text:
                 place = f"{self.numbers[statement.buffer]} {self.index(statement.index)} {statement.active}"
                 self.lines.append(f"store {place} {value}")
             elif isinstance(statement, Prefetch):
-                self.lines.append(f"prefetch {value}")
+                self.lines.append(f"prefetch {value} {statement.ahead}")
             elif isinstance(statement, Pick):
                 name = self.numbers[statement.var] = f"i{len(self.numbers)}"
                 self.lines.append(f"with {name} {value} {statement.var.extent}")

@@ -38,6 +38,7 @@ from graphnet.backend.native.views import View
 
 _PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
 LINE = 64  # bytes of memory that come into the caches together
+FAR = 448 * 1024  # bytes of an operand: of more, what is read again has left the second-level cache
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ class Contraction:
 
     rows: several dimensions are one list of rows, written out. `out` and `right` have stride 1 along the columns, or
     any stride where a vector has one lane. vectors: of a panel. depth: with none all sums are 0. adds: the result is
-    added to what `out` holds. finish: what is made of each sum, and of the operands `beside` it at the same index, for
-    `results`, instead of `out`.
+    added to what `out` holds. ahead: so many elements behind each line of `right` another is asked for; 0: none is.
+    finish: what is made of each sum, and of the operands `beside` it at the same index, for `results` instead of `out`.
     """
 
     sizes: Mapping[str, int]
@@ -144,6 +145,7 @@ class Contraction:
     vectors: int
     lanes: int
     adds: bool = False
+    ahead: int = 0
     finish: Finish | None = None
     beside: tuple[Operand, ...] = ()
     results: tuple[Operand, ...] = ()
@@ -292,6 +294,8 @@ def _tile(place: _Place) -> list[Statement]:
     for j, b in enumerate(vectors):
         active = None if c.right.padded else place.active(j)
         step.append(Set(b, Load(c.right.buffer, place.at(c.right, 0, j, depth), lanes, active)))
+    if c.ahead:
+        step += [Prefetch(Load(c.right.buffer, place.at(c.right, 0, j, depth), lanes), c.ahead) for j in _lines(place)]
     for i, row in enumerate(sums):
         element = Register(f"a{i}", dtype, lanes)
         step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
@@ -311,16 +315,19 @@ def _asked_for(place: _Place) -> list[Statement]:
     c = place.c
     if c.finish is None:
         return []
-    line = max(1, LINE // (ELEMENTS[c.dtype] * c.lanes))
     found: list[Statement] = []
     for of in c.beside:
         if of.strides.get(c.column, 0) and any(of.strides.get(name, 0) for name in c.rows):
             for i in range(len(place.tile.rows)):
                 found += [
-                    Prefetch(Load(of.buffer, place.at(of, i, j), c.lanes, place.active(j)))
-                    for j in range(0, place.vectors, line)
+                    Prefetch(Load(of.buffer, place.at(of, i, j), c.lanes, place.active(j))) for j in _lines(place)
                 ]
     return found
+
+
+def _lines(place: _Place) -> range:
+    """The vectors of a panel that a line of memory each begins with."""
+    return range(0, place.vectors, max(1, LINE // (ELEMENTS[place.c.dtype] * place.c.lanes)))
 
 
 def _stored(place: _Place, total: Register, row: int, vector: int) -> list[Statement]:
@@ -379,6 +386,14 @@ def cut_out(c: Contraction, sizes: Mapping[str, tuple[int, int]]) -> Contraction
         beside=tuple(map(moved, c.beside)),
         results=tuple(map(moved, c.results)),
     )
+
+
+def asking(c: Contraction, name: str) -> Contraction:
+    """The same, asking for what lies behind its block of `name`.
+
+    So what comes next of a right operand is on its way from far away while all tiles read this block.
+    """
+    return replace(c, ahead=c.sizes[name] * c.right.strides[name])
 
 
 def by_parts(c: Contraction, name: str, size: int) -> list[Contraction]:

@@ -11,9 +11,11 @@ from graphnet.backend.native.batch_last import BatchLast
 from graphnet.backend.native.batch_last_kernels import batch_last
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
+    FAR,
     Contraction,
     Finishing,
     Operand,
+    asking,
     best_vectors,
     by_parts,
     contraction,
@@ -35,7 +37,7 @@ from graphnet.backend.native.ops import (
 )
 from graphnet.backend.native.scattering import scattered
 from graphnet.backend.native.target import target
-from graphnet.backend.native.tiling import Images, images
+from graphnet.backend.native.tiling import CHUNKS, PANEL, Images, images
 from graphnet.backend.native.views import Scratch, View
 from graphnet.graph.node import Op
 
@@ -136,9 +138,9 @@ def _forward(
 ) -> list[Kernel]:
     sizes, strides = _depth(x, (w.shape[1], w.shape[2]), op.dilation)
     (down, right), (n, row, column, _) = op.stride, x.strides
-    way = images(out.shape, target().lanes(ELEMENTS[out.dtype]), choice.tall)
+    way = _chunks(images(out.shape, target().lanes(ELEMENTS[out.dtype]), choice.tall), x, w)
     left = Operand(x.buffer, way.strides(n, row * down, column * right) | strides, x.offset)
-    return way.kernels(op.name, _near(_over(way, sizes, left, _weights(w), out, w.shape[4], finishing), w))
+    return way.kernels(op.name, _near(way, _over(way, sizes, left, _weights(w), out, w.shape[4], finishing), w))
 
 
 def _over(
@@ -172,15 +174,35 @@ def _over(
     return c if finishing is None else finishing.of(c, operand)
 
 
-def _near(c: Contraction, w: View) -> list[Contraction]:
-    """In parts whose panel of weights is small enough."""
+def _chunks(way: Images, x: View, w: View) -> Images:
+    """`way`, or the same with panels of filters for chunks, where so less has to come from far away.
+
+    Each chunk of places reads all weights, a chunk of filters all images.
+    """
+    weights, all_images = prod(w.shape), prod(x.shape)
+    by_panels = weights * ELEMENTS[w.dtype] > FAR and w.shape[0] >= CHUNKS
+    if by_panels and way.chunk != PANEL and way.sizes[way.chunk] * weights > 2 * w.shape[0] * all_images:
+        return replace(way, chunk=PANEL)
+    return way
+
+
+def _near(way: Images, c: Contraction, w: View) -> list[Contraction]:
+    """In parts whose panel of weights is small enough.
+
+    Each asks for the next one's where panels are chunks: weights are read once then, and for few places.
+    """
     along = "jc" if "jc" in c.sizes else "c"
     channel = w.shape[4] * ELEMENTS[w.dtype] * (1 if along == "jc" else c.sizes["j"])
     row = channel * c.sizes[along]
     if c.sizes["i"] * row <= _NEAR:
         return [c]
+    name = "i" if row <= _NEAR else along
     parts = by_parts(c, "i", max(1, _NEAR // row))
-    return [finer for part in parts for finer in by_parts(part, along, _NEAR // channel)] if row > _NEAR else parts
+    if name == along:
+        parts = [finer for part in parts for finer in by_parts(part, along, _NEAR // channel)]
+    if way.chunk != PANEL:
+        return parts
+    return [asking(part, name) for part in parts]
 
 
 def _input_gradient(
@@ -204,14 +226,16 @@ def _input_gradient(
                 return None
             kernels += pointwise(op.name, [places], [], lambda values: [f.const(values[0], 0)]) or []
             continue
-        way = images(shape, target().lanes(ELEMENTS[out.dtype]), choice.tall)
+        way = _chunks(images(shape, target().lanes(ELEMENTS[out.dtype]), choice.tall), dy, w)
         first = (rows.offset + op.before[0]) * row + (columns.offset + op.before[1]) * column
         depth = {"i": -rows.back * row, "j": -columns.back * column, "c": along}
         left = Operand(dy.buffer, way.strides(n, row, column) | depth, dy.offset + first)
         start = (rows.start * w.shape[2] + columns.start) * w.shape[3] * w.shape[4]
         right_side = _weights(w, (rows.step, columns.step), start)
         sizes = {"i": rows.count, "j": columns.count, "c": w.shape[3]}
-        kernels += way.kernels(op.name, _near(_over(way, sizes, left, right_side, places, w.shape[4], finished), w))
+        kernels += way.kernels(
+            op.name, _near(way, _over(way, sizes, left, right_side, places, w.shape[4], finished), w)
+        )
     return kernels
 
 

@@ -307,7 +307,7 @@ class _Function:
             elif isinstance(statement, Pick):
                 self.pick(statement)
             elif isinstance(statement, Prefetch):
-                self.prefetch(statement.value)
+                self.prefetch(statement)
             else:
                 self.store(statement)
 
@@ -328,10 +328,13 @@ class _Function:
             place = self.assign(f"getelementptr {TYPES[dtype]}, ptr {pointer}, i64 {first}")
             self.line(f"store <{lanes} x {TYPES[dtype]}> {part}, ptr {place}, align {ELEMENTS[dtype]}")
 
-    def prefetch(self, load: Load) -> None:
+    def prefetch(self, prefetch: Prefetch) -> None:
         """A line that will be read once, and again by others soon."""
         self.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        pointer = self.address(load.buffer, load.index)
+        buffer = prefetch.value.buffer
+        pointer = self.address(buffer, prefetch.value.index)
+        if prefetch.ahead:
+            pointer = self.assign(f"getelementptr {TYPES[buffer.dtype]}, ptr {pointer}, i64 {prefetch.ahead}")
         self.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
 
     def pick(self, pick: Pick) -> None:

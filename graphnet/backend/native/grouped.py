@@ -121,7 +121,7 @@ class _Moved:
             return Set(statement.register, value)
         if isinstance(statement, Prefetch):
             assert isinstance(value, Load)
-            return Prefetch(value)
+            return Prefetch(value, statement.ahead)
         buffer, index = self.place(statement.buffer, statement.index)
         return replace(statement, buffer=buffer, index=index, value=value)
 

@@ -85,7 +85,7 @@ class _Round:
         value = self.value(statement.value)
         if isinstance(statement, Prefetch):
             assert isinstance(value, Load)
-            return Prefetch(value)
+            return Prefetch(value, statement.ahead)
         if isinstance(statement, Store):
             return Store(statement.buffer, self.index(statement.index), value, statement.active)
         register = self.value(statement.register)

@@ -212,9 +212,13 @@ class Pick:
 
 @dataclass(frozen=True, eq=False)
 class Prefetch:
-    """The line of memory that a load would begin in is asked for: the load itself, later, need not wait for it."""
+    """The line of memory that a load would begin in is asked for: the load itself, later, need not wait for it.
+
+    ahead: of the line so many elements further on, which may lie outside the buffer: nothing is read there.
+    """
 
     value: Load
+    ahead: int = 0
 
 
 Statement: TypeAlias = "Set | Store | For | Pick | Prefetch"
@@ -319,7 +323,7 @@ def _statement(statement: Statement) -> list[str]:
     if isinstance(statement, Pick):
         return [*lines, f"with {statement.var.name} = {value} within {statement.var.extent}:"]
     if isinstance(statement, Prefetch):
-        return [f"prefetch {value}"]
+        return [f"prefetch {value}" + (f" + {statement.ahead} elements" if statement.ahead else "")]
     lanes = _lanes(statement.value.width, statement.active)
     return [*lines, f"{statement.buffer.name}[{statement.index}{lanes}] = {value}"]
 

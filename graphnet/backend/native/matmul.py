@@ -13,6 +13,7 @@ from math import gcd
 
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
+    FAR,
     LINE,
     Contraction,
     Finishing,
@@ -37,7 +38,6 @@ from graphnet.backend.native.views import Scratch, View
 _WORK = 1 << 18  # multiplications of a chunk, at least
 _CHUNKS = 16  # of a product, at most
 _TALL = 64  # rows of a chunk of which each reads a right operand that does not stay in the second-level cache
-_NEAR = 448 * 1024  # bytes of a right operand that does
 _EQUAL = 1.02  # of the time of the whole: for more, rows are not cut into equal chunks
 _DEPTH = 64  # of a block, where the left operand is far apart along the depth and is not packed
 _BLOCKS = 4  # of rows of a triangle, at most
@@ -195,7 +195,7 @@ class _Product:
     def _blocks(self) -> list[tuple[int, int, int]]:
         """(first row, rows of a chunk, chunks): equal chunks where they can be tiled as well as the whole."""
         rows, columns, depth = self.sizes
-        is_near = columns * depth * ELEMENTS[self.out.dtype] <= _NEAR
+        is_near = columns * depth * ELEMENTS[self.out.dtype] <= FAR
         most = _CHUNKS if is_near or rows >= _CHUNKS * _TALL else _CHUNKS // 2
         least = cycles(rows, columns, self.vectors, self.lanes)
         for count in range(min(rows, most), 1, -1):

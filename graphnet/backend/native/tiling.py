@@ -13,7 +13,7 @@ _WIDE = 12  # places beside one another that are enough rows for tiles by themse
 _LISTED = 28  # places, at most, that are listed as the rows of tiles
 _LITTLE = 0.97  # of the time: for less, rows are not listed
 _CHUNK = 128  # places of a chunk, at least
-_CHUNKS = 8  # of a kernel, where there are as many
+CHUNKS = 8  # of a kernel, where there are as many
 PANEL = "panel"
 
 
@@ -72,13 +72,13 @@ def images(shape: Sequence[int], lanes: int, chosen: int | None = None) -> Image
     tall = chosen if chosen in lists(height, width) else _tall(height, width, filters, lanes)
     listed = _divisor(batch, _LISTED // (2 * height * width)) if tall == height and width < _WIDE else 1
     each = listed
-    while each * height * width < _CHUNK and batch % (2 * each) == 0 and batch >= 2 * each * _CHUNKS:
+    while each * height * width < _CHUNK and batch % (2 * each) == 0 and batch >= 2 * each * CHUNKS:
         each *= 2
     sizes = {"n": batch // each, "nb": each // listed, "nn": listed, "h": height // tall, "hh": tall, "w": width}
     rows = tuple(name for name in ("nn", "hh", "w") if sizes[name] > 1) or ("w",)
     most = max(sizes["n"], sizes["h"])
-    chunk = "n" if sizes["n"] >= min(_CHUNKS, most) else "h"
-    return Images(sizes, rows, chunk if most >= _CHUNKS // 2 else PANEL)
+    chunk = "n" if sizes["n"] >= min(CHUNKS, most) else "h"
+    return Images(sizes, rows, chunk if most >= CHUNKS // 2 else PANEL)
 
 
 def image_vectors(shape: Sequence[int], lanes: int) -> int:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
-from graphnet.backend.native.contraction import Contraction, Finishing, Operand, by_parts, contraction, finish, nested
+from graphnet.backend.native.contraction import (
+    FAR,
+    Contraction,
+    Finishing,
+    Operand,
+    asking,
+    by_parts,
+    contraction,
+    finish,
+    nested,
+)
 from graphnet.backend.native.loops import (
     ELEMENTS,
     Affine,
@@ -214,8 +225,11 @@ class _Convolution:
             vectors=width // self.lanes,
             lanes=self.lanes,
         )
+        is_far = chunk.name == "one" and prod(self.u.shape) * ELEMENTS[self.u.dtype] > FAR
         body: list[Statement] = []
         for part in by_parts(c, "c", max(1, _NEAR // (width * ELEMENTS[self.out.dtype]))):
+            if is_far:
+                part = asking(part, "c")
             body += contraction(part, {"chunk": chunk, "position": position})
         return body if chunk.name == "one" else nested([position], body)
 

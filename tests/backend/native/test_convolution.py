@@ -29,6 +29,8 @@ CASES: dict[str, Case] = {
     "many filters, one place": (5, 300, (1, 1), 100, (1, 1), (1, 1), NONE, (1, 1)),
     "few channels of a wide kernel": (20, 6, (14, 14), 16, (5, 5), (1, 1), NONE, (1, 1)),
     "weights in parts": (2, 70, (4, 4), 16, (5, 5), (1, 1), ((2, 2), (2, 2)), (1, 1)),
+    "more weights than places": (1, 112, (4, 5), 130, (3, 3), (1, 1), SAME, (1, 1)),
+    "more weights than places, in steps": (2, 130, (9, 8), 112, (3, 4), (2, 2), SAME, (1, 1)),
 }
 
 
@@ -187,6 +189,16 @@ def test_images_stay_apart_where_turning_them_takes_as_long_as_the_products(kern
     made = gn.gradients(gn.sum(gn.square(gn.conv2d(x, w))), [w])
     step = gn.compile([x, w], made, backend="native").specialize()
     assert any(node.op.name.startswith("batch_last") for node in step.schedule.steps) == wanted
+
+
+@pytest.mark.parametrize(("size", "chunk"), [(8, "panel < 8"), (40, "h < 20")])
+def test_large_weights_are_read_once_where_places_are_few(size: int, chunk: str) -> None:
+    """Then panels of filters are chunks, which ask for the weights that come next; other chunks read all of them."""
+    x, w = gn.input("x", (1, 112, size, size)), gn.input("w", (128, 112, 3, 3))
+    program = gn.compile([x, w], gn.conv2d(x, w, stride=2, padding=1), backend="native").specialize()
+    (text,) = [str(call) for _, call in program.lowered.body_calls if "direct_convolution" in str(call)]
+    assert f"each {chunk}:" in text
+    assert ("elements" in text) == ("panel" in chunk), "prefetches of what lies so many elements on"
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

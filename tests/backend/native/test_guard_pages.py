@@ -157,7 +157,7 @@ for behind in (False, True):
             a, b = filled((2, n, n), behind, dtype), filled((2, n, n), behind, dtype)
             for left, right in ((a, b), (a.swapaxes(1, 2), b.swapaxes(1, 2))):
                 native(TriangularMatmul(kind), filled((2, n, n), behind, dtype), [left, right])
-        shapes = ((1, 6, 5, 1, 1), (3, 17, 3, 2, 1), (33, 64, 3, 1, 2), (16, 1, 1, 2, 1))
+        shapes = ((1, 6, 5, 1, 1), (3, 17, 3, 2, 1), (33, 64, 3, 1, 2), (16, 1, 1, 2, 1), (300, 130, 5, 2, 2))
         for channels, filters, kernel, stride, dilation in shapes:
             steps, spread, span = (stride, stride), (dilation, dilation), dilation * (kernel - 1)
             x = filled((2, 13, 14, channels), behind, dtype)

@@ -57,6 +57,15 @@ def test_what_is_asked_for_beforehand_is_proven_like_a_load():
         prove(asking(4))
 
 
+def test_what_is_asked_for_further_on_may_lie_outside():
+    far = Prefetch(Load(X, AT, 4), 1 << 40)
+    kernel = Kernel("asking", (X, Y), ROW, (For(V, (far, Store(Y, AT, Load(X, AT, 4)))),))
+    assert f"prefetch x[8*row + 4*v : 4] + {1 << 40} elements" in show(kernel)
+    x, y = np.arange(24, dtype=np.float32), np.zeros(24, np.float32)
+    run(kernel, {X: x, Y: y})
+    assert y.tolist() == x.tolist()
+
+
 def test_each_chunk_is_run_once():
     x, y = np.arange(24, dtype=np.float32), np.full(24, -1, np.float32)
     run(DOUBLE, {X: x, Y: y}, first=1, end=2)
