@@ -9,6 +9,7 @@ from math import prod
 
 from graphnet.backend.native.contraction import (
     FAR,
+    LINE,
     Contraction,
     Finishing,
     Operand,
@@ -45,6 +46,7 @@ from graphnet.backend.native.winograd_gradient import filter_gradient
 from graphnet.backend.native.winograd_tiles import Lines, Near, Part, classes, image_tiles, room, side_by_side, vectors
 
 _TOGETHER = 32  # channels of a chunk of weights, at most
+_IMAGES = 8  # that are enough chunks
 _NEAR = 40 << 10  # bytes of a panel of weights that stay near while tiles pass by
 
 
@@ -179,30 +181,51 @@ class _Convolution:
         """All tiles are transformed, then come all products, each a chunk, then all is transformed back."""
         tiles = self.out.shape[0] * self.op.counts[0] * self.op.counts[1]
         chunk, one = Var("position", self.op.side**2), Var("one", 1)
-        first, before = self.parts(self.x.shape[3], v.tile, 0)
-        last, after = self.parts(self.op.filters, m.tile, 1)
-        half = self.half(scratch, max(first.extent, last.extent))
-        bodies = (
-            self.transformed(before, v, half),
-            self.products(one, chunk, tiles, v, m),
-            self.finished(after, m, half),
-        )
-        used = (self.x.buffer, v.buffer, half.buffer), (self.u.buffer, v.buffer, m.buffer), self.buffers(m, half)
-        return [
-            Kernel(self.op.name, buffers, var, tuple(body))
-            for buffers, var, body in zip(used, (first, chunk, last), bodies, strict=True)
-        ]
+        kernels: list[Kernel] = []
+        for before in self.parts(self.x.shape[3], v.tile, beyond=0):
+            half = self.half(scratch, before.chunk.extent)
+            body = self.around(before, self.transformed(before, v, half))
+            kernels.append(Kernel(self.op.name, (self.x.buffer, v.buffer, half.buffer), before.chunk, tuple(body)))
+        body = self.products(one, chunk, tiles, v, m)
+        kernels.append(Kernel(self.op.name, (self.u.buffer, v.buffer, m.buffer), chunk, tuple(body)))
+        beyond = self.op.counts[0] * self.op.tile - self.op.size[0]
+        for after in self.parts(self.op.filters, m.tile, beyond):
+            half = self.half(scratch, after.chunk.extent)
+            body = self.around(after, self.finished(after, m, half))
+            kernels.append(Kernel(self.op.name, self.buffers(m, half), after.chunk, tuple(body)))
+        return kernels
 
-    def parts(self, channels: int, tile: int, which: int) -> tuple[Var, Part]:
-        """The chunks of a transform: images, or where these are few, some channels each."""
+    def around(self, part: Part, body: Sequence[Statement]) -> list[Statement]:
+        """Within loops over what the part goes on by, but for its chunk."""
+        return nested([var for var in part.steps if var is not part.chunk], body)
+
+    def parts(self, channels: int, tile: int, beyond: int) -> list[Part]:
+        """The chunks of a transform: images or, where these are few, rows of tiles, or some channels each.
+
+        Channels of a chunk fill lines of memory: no two threads write to one. Where the last row of tiles reaches
+        `beyond` the lower edge, it is a part by itself.
+        """
         rows, columns = self.op.counts
-        images, vectors = self.out.shape[0], channels // self.lanes
-        if images < 8 and channels % self.lanes == 0 and vectors > images:
-            count = max(d for d in range(1, min(16, vectors) + 1) if vectors % d == 0)
+        images = self.out.shape[0]
+        image, step = Var("image", images), rows * columns * tile
+        if images >= _IMAGES:
+            return [Part(1, 0, rows, rows, image, {image: (1, 0, 0)}, {image: (step, step)})]
+        line = max(self.lanes, LINE // ELEMENTS[self.out.dtype])
+        pieces = channels // line if channels % line == 0 else 1
+        if pieces >= max(rows, images):
+            count = max(d for d in range(1, min(16, pieces) + 1) if pieces % d == 0)
             chunk, width = Var("part", count), channels // count
-            return chunk, Part(images, 0, rows, rows, chunk, {chunk: (0, 0, width)}, {chunk: (width, width)}, width)
-        chunk, step = Var("image", images), rows * columns * tile
-        return chunk, Part(1, 0, rows, rows, chunk, {chunk: (1, 0, 0)}, {chunk: (step, step)})
+            return [Part(images, 0, rows, rows, chunk, {chunk: (0, 0, width)}, {chunk: (width, width)}, width)]
+        if images >= rows:
+            return [Part(1, 0, rows, rows, image, {image: (1, 0, 0)}, {image: (step, step)})]
+        found = []
+        whole = rows - 1 if beyond else rows
+        for first, count in ((0, whole), (whole, rows - whole)):
+            if count:
+                chunk, row = Var("row", count), columns * tile
+                steps, near = {chunk: (0, 1, 0), image: (1, 0, 0)}, {chunk: (row, row), image: (step, step)}
+                found.append(Part(1, first, 1, first + count, chunk, steps, near, start=first * row))
+        return found
 
     def products(self, chunk: Var, position: Var, tiles: int, v: Near, m: Near) -> list[Statement]:
         """m[position, tile, o] = sum over c of v[position, tile, c] * u[position, c, o]."""
@@ -258,7 +281,7 @@ class _Convolution:
         near = {var: step for var, (_, step) in part.near.items()}
         near |= {i: part.rows * across * m.tile, r: across * m.tile, q: m.tile}
         inside = {part.chunk: half.strides[0]}
-        corner = (r0 * across + q0) * m.tile
+        corner = part.start + (r0 * across + q0) * m.tile
         found: list[Statement] = []
         for start, count, active in vectors(part.channels or self.op.filters, lanes):
             along, column, row = Var("o", count), Var("column", side), Var("row", tile - lower)

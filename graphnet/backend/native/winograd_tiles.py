@@ -133,7 +133,7 @@ class Part:
 
     end: the row of tiles behind the last that they come to. chunk: of the kernel. steps: for variables of loops around
     them, by how many images, rows of tiles and channels they go on; near: by how many elements of v and m. channels:
-    None for all.
+    None for all. start: the element of v and m that the first tile begins at.
     """
 
     images: int
@@ -144,6 +144,7 @@ class Part:
     steps: Mapping[Var, tuple[int, int, int]] = field(default_factory=dict)
     near: Mapping[Var, tuple[int, int]] = field(default_factory=dict)
     channels: int | None = None
+    start: int = 0
 
 
 def room(scratch: Scratch, dtype: str, chunks: int, positions: int, tiles: int, row: int) -> Near:
@@ -176,7 +177,7 @@ def image_tiles(
             first.store(half.buffer, affine(inside | {down: lanes}, a * side * lanes), value)
         turned = [affine(inside | {across: side * lanes}, b * lanes) for b in range(side)]
         for b, value in enumerate(second.product(matrix, [second.set(Load(half.buffer, at, lanes)) for at in turned])):
-            at = affine(near | {c: lanes, across: side * v.position}, start + b * v.position)
+            at = affine(near | {c: lanes, across: side * v.position}, part.start + start + b * v.position)
             second.store(v.buffer, at, value)
         found += nested([c], [*nested([down], first.statements), *nested([across], second.statements)])
     return nested([i, r, q], found)

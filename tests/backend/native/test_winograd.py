@@ -37,6 +37,8 @@ CASES: list[Case] = [
     (3, 8, 8, 16, 24),
     (19, 2, 3, 8, 16),
     (2, 6, 30, 40, 9),
+    (1, 3, 5, 64, 32),
+    (1, 13, 18, 16, 9),
 ]
 
 
@@ -275,6 +277,26 @@ def test_bits_do_not_depend_on_threads(threads: int, monkeypatch: pytest.MonkeyP
     assert names.count("winograd_filter_gradient") == 1
     for a, b in zip(alone, gn.compile([x, w], made, backend="native", threads=threads)(*feeds), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("case", [(1, 13, 18, 16, 9), (2, 13, 18, 16, 9), (1, 5, 6, 64, 48)])
+def test_bits_of_few_images_do_not_depend_on_threads(case: Case) -> None:
+    """Chunks are rows of tiles, or channels."""
+    batch, height, width, _, filters = case
+    x, _, panels = _operands(4, case, "float32")
+    u, y = _weights(4, panels), [np.full((batch, height, width, filters), np.nan, "f") for _ in range(3)]
+    for threads, result in enumerate(y, 1):
+        native(WinogradConvolution(4, (height, width), filters), result, [x, u], threads=threads)
+        np.testing.assert_array_equal(result, y[0])
+    assert np.isfinite(y[0]).all()
+
+
+def test_an_image_whose_weights_stay_near_goes_all_the_way_in_each_chunk() -> None:
+    for tile, shape, channels in ((4, (1, 32, 32, 16), 16), (4, (1, 14, 14, 32), 32), (2, (1, 8, 8, 64), 64)):
+        way = blocks(tile, shape, channels, 4)
+        assert not any(piece.is_whole for piece in way) and sum(piece.chunks for piece in way) >= 4
+    assert blocks(4, (1, 16, 16, 128), 128, 4)[0].is_whole  # weights are read once
+    assert blocks(4, (2, 32, 32, 16), 16, 4)[0].is_whole
 
 
 def test_what_follows_rides_along() -> None:
