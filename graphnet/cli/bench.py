@@ -267,7 +267,7 @@ def _draw(report: Mapping[str, Any], path: Path) -> None:
         axes.annotate(label, (median, name), (0, 8), textcoords="offset points", ha="center", fontsize=9)
     if "limit_flops_per_second" in report:
         at_limit = 1e3 * report["flops"] / report["limit_flops_per_second"]
-        label = "limit: fastest matrix product"
+        label = "limit: a large matrix product"
         axes.axvline(at_limit, color="#6b7280", linestyle="--", linewidth=1, label=label)
         axes.legend(loc="best", fontsize=8, frameon=False)
     axes.set_xscale("log")

@@ -54,7 +54,8 @@ def contest(work: Work, names: Sequence[str], rounds: int, tell: Tell, *, naive_
             raise GraphnetError(f"{own} {found[own]['status']}: {found[own]['problem']}; nothing was measured")
         with Watch() as watch:
             times = _take_turns({"limit": limit, **hands}, rounds, naive_rounds, tell)
-    peak = flops_of_limit / min(times["limit"].seconds)  # a limit is the best that was ever seen
+    # A median like all others, of the same turns: where the machine is slow for a while, it is so for a product too.
+    peak = flops_of_limit / times["limit"].median
     for name in hands:
         found[name].update(_figures(times[name], times[own].median, truth["flops"], peak))
     return {
@@ -69,6 +70,7 @@ def contest(work: Work, names: Sequence[str], rounds: int, tell: Tell, *, naive_
         "flops": truth["flops"],
         "flops_counted": "declared graph, three times for training" if work.mode == TRAIN else "declared graph",
         "limit_flops_per_second": peak,
+        "fastest_limit_flops_per_second": flops_of_limit / min(times["limit"].seconds),
         "others_share": watch.others_share,
         "bounds": BOUNDS,
         "rivals": found,
@@ -177,7 +179,8 @@ def table(report: Mapping[str, Any]) -> str:
         f"{on['processor']}, {on['cores']} cores{on['governor'] and ', governor ' + on['governor']}; every engine held "
         f"to {report['threads']} threads",
         f"{report['flops'] / 1e9:.4g} GFLOP a step ({report['flops_counted']}); limit "
-        f"{report['limit_flops_per_second'] / 1e9:.1f} GFLOP/s, the fastest 1024^3 matrix product by {on['blas']}",
+        f"{report['limit_flops_per_second'] / 1e9:.1f} GFLOP/s, the median 1024^3 matrix product by {on['blas']} "
+        f"(the fastest: {report['fastest_limit_flops_per_second'] / 1e9:.1f})",
         f"{'':14} {'median':>12} {'half of all between':>27} {'least':>9} {'limit':>7} {'times ' + own:>13} "
         f"{'first step':>11} {'resident':>9}",
     ]
