@@ -339,7 +339,8 @@ class _Sums:
         sums = [[Register(f"s{k}_{m}", dtype, lanes) for m in range(wide)] for k in range(tall)]
         whole, left = divmod(self.dy.shape[3], lanes)
         images = Var("n", whole)
-        step: list[Statement] = [For(images, tuple(self._step(sums, images, 0, None)))] if whole else []
+        inmost = For(images, tuple(self._step(sums, images, 0, None)), target().together)
+        step: list[Statement] = [inmost] if whole else []
         if left:
             step += self._step(sums, images, whole * lanes, left)
         body: list[Statement] = [Set(s, Const(0.0, dtype, lanes)) for row in sums for s in row]

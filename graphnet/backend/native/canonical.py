@@ -56,7 +56,7 @@ class _Text:
         for statement in body:
             if isinstance(statement, For):
                 name = self.numbers[statement.var] = f"i{len(self.numbers)}"
-                self.lines.append(f"for {name} {statement.var.extent}")
+                self.lines.append(f"for {name} {statement.var.extent} {statement.together}")
                 self.statements(statement.body)
                 self.lines.append("end")
                 continue

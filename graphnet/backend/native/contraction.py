@@ -300,7 +300,9 @@ def _tile(place: _Place) -> list[Statement]:
         element = Register(f"a{i}", dtype, lanes)
         step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
         step += [Set(s, Apply("muladd", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
-    body += nested([depth[name] for name in c.depth], step) if c.depth else []
+    if c.depth:
+        *around, inmost = depth.values()
+        body += nested(around, [For(inmost, tuple(step), target().together)])
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
             body += _stored(place, s, i, j)

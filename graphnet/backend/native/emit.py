@@ -79,6 +79,7 @@ class _Function:
         # Numbers, as the buffers' own names depend on where their memory happens to lie.
         self.buffers = {buffer: f"%b{place}" for place, buffer in enumerate(kernel.buffers)}
         self.names: dict[Var, str] = {}
+        self.rounds: dict[Var, int] = {}  # of those written out together: which one this is
         self.depth: dict[Var, int] = {}
         self.values: dict[Register, str] = {}
         self.pointers: list[dict[tuple[Buffer, tuple[tuple[Var, int], ...]], str]] = [{}]
@@ -105,6 +106,7 @@ class _Function:
 
         On the way to an element that some term lies behind, the pointer may leave the buffer: that is not `inbounds`.
         """
+        index = self.here(index)
         forwards = index.constant >= 0 and all(factor > 0 for _, factor in index.terms)
         step = "getelementptr inbounds" if forwards else "getelementptr"
         terms = tuple(sorted(index.terms, key=lambda term: self.depth[term[0]]))
@@ -124,6 +126,11 @@ class _Function:
         if not index.constant:
             return pointer
         return self.assign(f"{step} {element}, ptr {pointer}, i64 {index.constant}")
+
+    def here(self, index: Affine) -> Affine:
+        """The index in this round of loops whose rounds are written out."""
+        past = sum(factor * self.rounds.get(var, 0) for var, factor in index.terms)
+        return Affine(index.constant + past, tuple(term for term in index.terms if term[0] in self.names))
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -164,8 +171,9 @@ class _Function:
         return self.splat(value) if isinstance(value, Splat) else self.apply(value)
 
     def position(self, position: Position) -> str:
-        found = str(position.index.constant)
-        for var, factor in position.index.terms:
+        index = self.here(position.index)
+        found = str(index.constant)
+        for var, factor in index.terms:
             found = self.assign(f"add i64 {found}, {self.assign(f'mul i64 {self.names[var]}, {factor}')}")
         if position.width == 1:
             return found
@@ -352,8 +360,24 @@ class _Function:
         self.pointers.pop()
 
     def loop(self, loop: For) -> None:
-        if loop.var.extent == 1:
-            return self.statements(loop.body)
+        whole = loop.var.extent - loop.var.extent % loop.together
+        if whole > loop.together:
+            self.repeated(loop, whole)
+        else:
+            whole = 0
+        self.written_out(loop, whole, loop.var.extent)
+
+    def written_out(self, loop: For, first: int, end: int) -> None:
+        """Rounds of a loop one behind the other. None loads before the one ahead is done: the registers are full."""
+        for number in range(first, end):
+            if number > first:
+                self.line('call void asm sideeffect "", "~{memory}"()')
+            self.rounds[loop.var] = number
+            self.statements(loop.body)
+        self.rounds.pop(loop.var, None)
+
+    def repeated(self, loop: For, end: int) -> None:
+        """A loop's rounds up to `end`, `together` of them at a time."""
         self.count += 1
         label = f"L{self.count}"
         name = f"%{loop.var.name}.{self.count}"
@@ -369,10 +393,10 @@ class _Function:
         self.pointers.append({})
         self.names[loop.var], self.depth[loop.var] = name, len(self.blocks) - 1
         self.current = label
-        self.statements(loop.body)
+        self.written_out(loop, 0, loop.together)
         after, following = f"{name}.next", f"{label}.done"
-        self.line(f"{after} = add nuw nsw i64 {name}, 1")
-        again = self.assign(f"icmp ult i64 {after}, {loop.var.extent}")
+        self.line(f"{after} = add nuw nsw i64 {name}, {loop.together}")
+        again = self.assign(f"icmp ult i64 {after}, {end}")
         self.line(f"br i1 {again}, label %{label}, label %{following}")
         opening = [f"{label}:", f"  {name} = phi i64 [ 0, %{before} ], [ {after}, %{self.current} ]"]
         for register, phi in phis.items():
@@ -386,7 +410,7 @@ class _Function:
         self.blocks[-1].lines.append(f"{following}:")
         # What the loop defined first does not outlive it; what it carried does, as the last round left it.
         self.values = {register: self.values[register] for register in entering}
-        return None
+        del self.names[loop.var]
 
     def text(self) -> str:
         kernel = self.kernel

@@ -113,7 +113,7 @@ class _Moved:
 
     def statement(self, statement: Statement) -> Statement:
         if isinstance(statement, For):
-            return For(statement.var, self.body(statement.body))
+            return replace(statement, body=self.body(statement.body))
         if isinstance(statement, Pick):
             return Pick(statement.var, self.value(statement.value), self.body(statement.body))
         value = self.value(statement.value)

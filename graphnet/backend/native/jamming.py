@@ -97,7 +97,7 @@ def _side_by_side(body: Sequence[Statement], rounds: Sequence[_Round]) -> tuple[
     found: list[Statement] = []
     for statement in body:
         if isinstance(statement, For):
-            found.append(For(statement.var, _side_by_side(statement.body, rounds)))
+            found.append(replace(statement, body=_side_by_side(statement.body, rounds)))
         else:
             assert not isinstance(statement, Pick), "no loop that is jammed picks an index"
             found += [each.statement(statement) for each in rounds]

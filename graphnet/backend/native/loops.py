@@ -195,10 +195,14 @@ class Store:
 
 @dataclass(frozen=True, eq=False)
 class For:
-    """body for var = 0, 1, ..., extent - 1."""
+    """body for var = 0, 1, ..., extent - 1.
+
+    together: so many rounds are written out one behind the other, which spares the processor counting.
+    """
 
     var: Var
     body: tuple[Statement, ...]
+    together: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,7 +320,8 @@ def show(kernel: Kernel) -> str:
 
 def _statement(statement: Statement) -> list[str]:
     if isinstance(statement, For):
-        return [f"for {statement.var.name} < {statement.var.extent}:"]
+        times = f", {statement.together} together" if statement.together > 1 else ""
+        return [f"for {statement.var.name} < {statement.var.extent}{times}:"]
     lines, value = _shown(statement.value)
     if isinstance(statement, Set):
         return [*lines, f"{statement.register.name} = {value}"]

@@ -18,7 +18,9 @@ class Target:
     """A machine as loops see it.
 
     vector: bytes of one. registers: as many as a tile may take. multiply_adds, loads: of vectors, that begin in a
-    cycle. latency: cycles until the result of a multiply-add can be added to.
+    cycle. latency: cycles until the result of a multiply-add can be added to. together: steps of a long sum that are
+    written out one behind the other, as counting them takes instructions too: they are what there is too little of
+    where another thread works on the same core.
     """
 
     vector: int
@@ -26,6 +28,7 @@ class Target:
     multiply_adds: int = 2
     loads: int = 2
     latency: int = 4
+    together: int = 1
 
     def lanes(self, size: int, neighbours: int | None = None) -> int:
         """How many elements of `size` bytes a vector has, and one that is as narrow as it can be for `neighbours`.
@@ -46,7 +49,7 @@ class Target:
 
 
 SSE = Target(16, 15)  # of 16: a product has to be somewhere before it is added
-AVX, AVX512 = Target(32, 16), Target(64, 32)
+AVX, AVX512 = Target(32, 16, together=4), Target(64, 32)  # a step of 14 rows has few instructions that only count
 NEON = Target(16, 28)  # of 32: LLVM loads elements early on some of these processors, and would run out of registers
 _BY_VECTOR = {one.vector: one for one in (SSE, AVX, AVX512)}
 

@@ -98,6 +98,26 @@ def test_a_register_is_carried_through_loops():
     assert y[:4].tolist() == [*x.reshape(3, 8).sum(1).tolist(), x.sum() + 0.5]
 
 
+@pytest.mark.parametrize("extent", [0, 1, 3, 4, 7, 8, 13])
+@pytest.mark.parametrize("together", [1, 2, 4])
+def test_rounds_written_out_together_are_rounds(extent, together):
+    """With a sum that goes through all of them, positions, and a loop inside."""
+    numbers, total = Buffer("n", "i64", 40), Register("total", "f32")
+    v, w = Var("v", extent), Var("w", 2)
+    element = Load(X, affine({v: 1}, 3))
+    inside = For(w, (Store(numbers, affine({v: 3, w: 1}), Position(affine({v: -2, w: 5}, 100), 1, 1)),), together)
+    body = (Set(total, Apply("add", (Apply("mul", (total, Const(2.0, "f32"))), element))), inside)
+    start, end = Set(total, Const(1.0, "f32")), Store(Y, affine({ROW: 1}), total)
+    kernel = Kernel("rounds", (X, Y, numbers), ROW, (start, For(v, body, together), end))
+    assert (f"for v < {extent}, {together} together:" in show(kernel)) == (together > 1)
+    x, y, n = np.arange(24, dtype=np.float32) % 7, np.zeros(24, np.float32), np.zeros(40, np.int64)
+    run(kernel, {X: x, Y: y, numbers: n})
+    wanted = 2.0**extent + sum(2.0 ** (extent - 1 - i) * x[3 + i] for i in range(extent))
+    assert y[:3].tolist() == [wanted] * 3
+    places = [100 - 2 * i + 5 * j for i in range(extent) for j in range(2)]
+    assert n.reshape(-1, 1)[: 3 * extent].reshape(extent, 3)[:, :2].ravel().tolist() == places
+
+
 def test_some_lanes_of_a_vector():
     chunk = Var("chunk", 1)
     x, y = np.arange(24, dtype=np.float32), np.full(24, -1, np.float32)
