@@ -23,7 +23,6 @@ from graphnet.backend.native.contraction import (
     nested,
     panels,
     row_tiles,
-    split_columns,
 )
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
@@ -44,6 +43,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
+from graphnet.backend.native.parting import split_columns
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
 from graphnet.backend.native.windows import Axis, Stretch

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import accumulate, product
 
 from graphnet.backend.native.loops import (
     ELEMENTS,
@@ -38,6 +38,7 @@ from graphnet.backend.native.views import View
 
 _PANEL_VECTORS = (2, 3, 1)  # of a panel, the first preferred where they cost the same
 LINE = 64  # bytes of memory that come into the caches together
+_STEPS = 8  # of the depth, at most, in which one line is asked for
 FAR = 448 * 1024  # bytes of an operand: of more, what is read again has left the second-level cache
 
 
@@ -229,8 +230,11 @@ def contraction(c: Contraction, variables: Mapping[str, Var]) -> list[Statement]
     for first, columns, vectors, times in panels(c.sizes[c.column], c.vectors, c.lanes):
         panel = variables.get("panel", Var("panel", times))
         found: list[Statement] = []
-        for tile in tiles(c, c.vectors if c.left.tiled else vectors):  # packed tiles are as they are
-            found += _tile(_Place(c, given, tile, Var("tile", tile.count), first, columns, vectors, panel))
+        all_tiles = list(tiles(c, c.vectors if c.left.tiled else vectors))  # packed tiles are as they are
+        starts = [0, *accumulate(tile.count for tile in all_tiles)]
+        for tile, before in zip(all_tiles, starts, strict=False):
+            place = _Place(c, given, tile, Var("tile", tile.count), first, columns, vectors, panel)
+            found += _tile(place, before, starts[-1])
         nest = nested([loops[name] for name in inner], found)
         body += nest if "panel" in variables else nested([panel], nest)
     return body
@@ -256,21 +260,25 @@ class _Place:
     vectors: int
     panel: Var
 
-    def at(self, operand: Operand, row: int, vector: int, depth: Mapping[str, Var] | None = None) -> Affine:
-        """The element of `operand` at a row, the first lane of a vector, and the depth's variables."""
+    def at(self, operand: Operand, row: int, vector: int, depth: Mapping[str, Affine] | None = None) -> Affine:
+        """The element of `operand` at a row, the first lane of a vector, and a place in the depth."""
         c, strides = self.c, operand.strides
         terms = {var: strides.get(name, 0) for name, var in self.given.items() if name != "panel"}
         tall = len(self.tile.rows) if operand.tiled else 1
-        terms |= {var: tall * strides.get(name, 0) for name, var in (depth or {}).items()}
         name, step = self.tile.step
         terms[self.number] = step * strides.get(name, 0)
+        constant = operand.offset
+        for name, place in (depth or {}).items():
+            stride = tall * strides.get(name, 0)
+            terms |= {var: terms.get(var, 0) + factor * stride for var, factor in place.terms}
+            constant += place.constant * stride
         along = strides.get(c.column, 0)
         width = c.vectors * c.lanes
         panel = along * width if operand.panel is None else operand.panel
         terms[self.panel] = panel if self.columns == width else 0
         rows = sum(index * strides.get(name, 0) for name, index in self.tile.rows[0 if tall > 1 else row].items())
         rows += row if tall > 1 else 0
-        return affine(terms, operand.offset + rows + self.first // width * panel + vector * c.lanes * along)
+        return affine(terms, constant + rows + self.first // width * panel + vector * c.lanes * along)
 
     def active(self, vector: int) -> int | None:
         """How many lanes of a vector are columns; None where all are."""
@@ -278,35 +286,66 @@ class _Place:
         return None if active == self.c.lanes else active
 
 
-def _tile(place: _Place) -> list[Statement]:
+def _tile(place: _Place, before: int, count: int) -> list[Statement]:
+    """The tiles of a place, which `before` others come before, of `count` in all."""
     c = place.c
     lanes, dtype, rows = c.lanes, c.dtype, range(len(place.tile.rows))
     sums = [[Register(f"s{i}_{j}", dtype, lanes) for j in range(place.vectors)] for i in rows]
-    vectors = [Register(f"b{j}", dtype, lanes) for j in range(place.vectors)]
     body: list[Statement] = []
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
             held = Load(c.out.buffer, place.at(c.out, i, j), lanes, place.active(j))
             body.append(Set(s, held if c.adds else Const(0.0, dtype, lanes)))
     body += _asked_for(place)
-    depth = {name: Var(name, c.sizes[name]) for name in c.depth}
-    step: list[Statement] = []
-    for j, b in enumerate(vectors):
-        active = None if c.right.padded else place.active(j)
-        step.append(Set(b, Load(c.right.buffer, place.at(c.right, 0, j, depth), lanes, active)))
-    if c.ahead:
-        step += [Prefetch(Load(c.right.buffer, place.at(c.right, 0, j, depth), lanes), c.ahead) for j in _lines(place)]
-    for i, row in enumerate(sums):
-        element = Register(f"a{i}", dtype, lanes)
-        step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), lanes)))
-        step += [Set(s, Apply("muladd", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
-    if c.depth:
-        *around, inmost = depth.values()
-        body += nested(around, [For(inmost, tuple(step), target().together)])
+    body += _summed(place, sums, before, count) if c.depth else []
     for i, row in enumerate(sums):
         for j, s in enumerate(row):
             body += _stored(place, s, i, j)
     return nested([place.number], body)
+
+
+def _summed(place: _Place, sums: Sequence[Sequence[Register]], before: int, count: int) -> list[Statement]:
+    """The loops over the depth.
+
+    Where what comes next is asked for, each tile asks for its share of it, a line in as many steps as there are tiles:
+    more at a time would have to wait for one another, and the sums for them.
+    """
+    c, together = place.c, target().together
+    *around, last = c.depth
+    outer = {name: Var(name, c.sizes[name]) for name in around}
+    known = {name: affine({var: 1}) for name, var in outer.items()}
+    if not c.ahead:
+        inner = Var(last, c.sizes[last])
+        step = _step(place, sums, known | {last: affine({inner: 1})})
+        return nested(list(outer.values()), [For(inner, tuple(step), together)])
+    steps = min(count, _STEPS, c.sizes[last])
+    inner = Var(last, c.sizes[last] // steps)
+    share = (c.sizes[last] - inner.extent) // max(1, count - 1)  # the last tile's ends where the block does
+    own = known | {last: affine({inner: 1, place.number: share}, before * share)}
+    body: list[Statement] = [
+        Prefetch(Load(c.right.buffer, place.at(c.right, 0, j, own), c.lanes), c.ahead) for j in _lines(place)
+    ]
+    for k in range(steps):
+        body += _step(place, sums, known | {last: affine({inner: steps}, k)})
+    body = [For(inner, tuple(body), -(-together // steps))]
+    for k in range(inner.extent * steps, c.sizes[last]):
+        body += _step(place, sums, known | {last: affine({}, k)})
+    return nested(list(outer.values()), body)
+
+
+def _step(place: _Place, sums: Sequence[Sequence[Register]], depth: Mapping[str, Affine]) -> list[Statement]:
+    """What is multiplied and added at one place in the depth."""
+    c = place.c
+    vectors = [Register(f"b{j}", c.dtype, c.lanes) for j in range(place.vectors)]
+    step: list[Statement] = []
+    for j, b in enumerate(vectors):
+        active = None if c.right.padded else place.active(j)
+        step.append(Set(b, Load(c.right.buffer, place.at(c.right, 0, j, depth), c.lanes, active)))
+    for i, row in enumerate(sums):
+        element = Register(f"a{i}", c.dtype, c.lanes)
+        step.append(Set(element, Splat(Load(c.left.buffer, place.at(c.left, i, 0, depth)), c.lanes)))
+        step += [Set(s, Apply("muladd", (element, b, s))) for s, b in zip(row, vectors, strict=True)]
+    return step
 
 
 def _asked_for(place: _Place) -> list[Statement]:
@@ -339,96 +378,3 @@ def _stored(place: _Place, total: Register, row: int, vector: int) -> list[State
     loads = [(of.buffer, place.at(of, row, vector), of.strides.get(c.column, 0) == 0) for of in c.beside]
     results = [(of.buffer, place.at(of, row, vector)) for of in c.results]
     return _finish(total, c.finish, loads, results, c.lanes, active)
-
-
-# -- parts -----------------------------------------------------------------------------------------------------------
-
-
-def split_columns(c: Contraction) -> list[tuple[Contraction, int]]:
-    """The same for the whole panels and for what is left, each with its number of panels."""
-    found = []
-    for first, columns, _, times in panels(c.sizes[c.column], c.vectors, c.lanes):
-
-        def moved(of: Operand, panel: int = first // (c.vectors * c.lanes)) -> Operand:
-            width = c.vectors * c.lanes
-            return replace(
-                of, offset=of.offset + panel * (of.strides.get(c.column, 0) * width if of.panel is None else of.panel)
-            )
-
-        part = replace(
-            c,
-            sizes={**c.sizes, c.column: columns * times},
-            right=moved(c.right),
-            out=moved(c.out),
-            beside=tuple(map(moved, c.beside)),
-            results=tuple(map(moved, c.results)),
-        )
-        found.append((part, times))
-    return found
-
-
-def cut_out(c: Contraction, sizes: Mapping[str, tuple[int, int]]) -> Contraction:
-    """The same for (first, size) of some dimensions only; columns begin with a whole panel."""
-
-    def moved(of: Operand) -> Operand:
-        offset = of.offset
-        for name, (first, _) in sizes.items():
-            if name == c.column and of.panel is not None:
-                offset += first // (c.vectors * c.lanes) * of.panel
-            else:
-                offset += first * of.strides.get(name, 0)
-        return replace(of, offset=offset)
-
-    return replace(
-        c,
-        sizes={**c.sizes, **{name: size for name, (_, size) in sizes.items()}},
-        left=moved(c.left),
-        right=moved(c.right),
-        out=moved(c.out),
-        beside=tuple(map(moved, c.beside)),
-        results=tuple(map(moved, c.results)),
-    )
-
-
-def asking(c: Contraction, name: str) -> Contraction:
-    """The same, asking for what lies behind its block of `name`.
-
-    So what comes next of a right operand is on its way from far away while all tiles read this block.
-    """
-    return replace(c, ahead=c.sizes[name] * c.right.strides[name])
-
-
-def by_parts(c: Contraction, name: str, size: int) -> list[Contraction]:
-    """The same, with dimension `name` of the depth in blocks of `size`: the first one, the others, what is left.
-
-    So what a block reads of both operands is still near when other tiles read it again. `finish` comes with the last.
-    """
-    blocks, rest = divmod(c.sizes[name], size)
-    if blocks + bool(rest) < 2:
-        return [c]
-
-    def part(first: int, many: int, times: int, adds: bool, last: bool) -> Contraction:
-        def moved(of: Operand) -> Operand:
-            step = of.strides.get(name, 0)
-            return replace(of, strides={**of.strides, block: step * size}, offset=of.offset + first * size * step)
-
-        block = f"{name}_block"
-        return replace(
-            c,
-            sizes={**c.sizes, name: many, block: times},
-            loops=(block, *c.loops),
-            left=moved(c.left),
-            right=moved(c.right),
-            adds=adds,
-            finish=c.finish if last else None,
-        )
-
-    found = [(0, size, 1)]
-    if blocks > 1:
-        between = blocks - 1 if rest or c.finish is None else blocks - 2
-        found += [(1, size, between)] if between else []
-        if between < blocks - 1:
-            found.append((blocks - 1, size, 1))
-    if rest:
-        found.append((blocks, rest, 1))
-    return [part(*of, c.adds or number > 0, number == len(found) - 1) for number, of in enumerate(found)]

@@ -10,18 +10,7 @@ from graphnet.backend.native import functions as f
 from graphnet.backend.native.batch_last import BatchLast
 from graphnet.backend.native.batch_last_kernels import batch_last
 from graphnet.backend.native.choices import MODEL, Choice
-from graphnet.backend.native.contraction import (
-    FAR,
-    Contraction,
-    Finishing,
-    Operand,
-    asking,
-    best_vectors,
-    by_parts,
-    contraction,
-    nested,
-    split_columns,
-)
+from graphnet.backend.native.contraction import FAR, Contraction, Finishing, Operand, best_vectors, contraction, nested
 from graphnet.backend.native.contraction import panels as cut
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.elementwise import pointwise
@@ -35,6 +24,7 @@ from graphnet.backend.native.ops import (
     ScatteredInputGradient,
     Taps,
 )
+from graphnet.backend.native.parting import asking, by_parts, split_columns
 from graphnet.backend.native.scattering import scattered
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import CHUNKS, PANEL, Images, images
@@ -199,7 +189,8 @@ def _near(way: Images, c: Contraction, w: View) -> list[Contraction]:
     name = "i" if row <= _NEAR else along
     parts = by_parts(c, "i", max(1, _NEAR // row))
     if name == along:
-        parts = [finer for part in parts for finer in by_parts(part, along, _NEAR // channel)]
+        pieces = -(-row // _NEAR)
+        parts = [finer for part in parts for finer in by_parts(part, along, -(-c.sizes[along] // pieces))]
     if way.chunk != PANEL:
         return parts
     return [asking(part, name) for part in parts]

@@ -19,9 +19,7 @@ from graphnet.backend.native.contraction import (
     Finishing,
     Operand,
     best_vectors,
-    by_parts,
     contraction,
-    cut_out,
     cycles,
     most_rows,
     nested,
@@ -31,6 +29,7 @@ from graphnet.backend.native.contraction import (
 from graphnet.backend.native.dots import dots
 from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Var
 from graphnet.backend.native.packing import fill_left, fill_right
+from graphnet.backend.native.parting import by_parts, cut_out
 from graphnet.backend.native.target import target
 from graphnet.backend.native.triangles import LEFT_LOWER, LEFT_UPPER
 from graphnet.backend.native.views import Scratch, View

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from graphnet.backend.native.contraction import Contraction, best_vectors, contraction, cycles, split_columns
+from graphnet.backend.native.contraction import Contraction, best_vectors, contraction, cycles
 from graphnet.backend.native.loops import Kernel, Statement, Var
+from graphnet.backend.native.parting import split_columns
 
 _WIDE = 12  # places beside one another that are enough rows for tiles by themselves
 _LISTED = 28  # places, at most, that are listed as the rows of tiles

@@ -7,18 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 
-from graphnet.backend.native.contraction import (
-    FAR,
-    LINE,
-    Contraction,
-    Finishing,
-    Operand,
-    asking,
-    by_parts,
-    contraction,
-    finish,
-    nested,
-)
+from graphnet.backend.native.contraction import FAR, LINE, Contraction, Finishing, Operand, contraction, finish, nested
 from graphnet.backend.native.loops import (
     ELEMENTS,
     Affine,
@@ -31,6 +20,7 @@ from graphnet.backend.native.loops import (
     Var,
     affine,
 )
+from graphnet.backend.native.parting import asking, by_parts
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
 from graphnet.backend.native.winograd import (

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 
+import numpy as np
 import pytest
 
-from graphnet.backend.native.contraction import best_vectors, cycles, most_rows, panels, row_tiles
+from graphnet.backend.native.contraction import (
+    Contraction,
+    Operand,
+    best_vectors,
+    contraction,
+    cycles,
+    most_rows,
+    panels,
+    row_tiles,
+)
+from graphnet.backend.native.loops import Buffer, For, Kernel, Prefetch, Statement, Var
+from graphnet.backend.native.parting import asking
 from graphnet.backend.native.target import target
 from graphnet.backend.native.tiling import images
+from tests.backend.native.kernels import run
 
 SHAPES = [
     (1, 1, 1, 1),
@@ -83,3 +97,53 @@ def test_as_many_sums_as_the_registers_hold(monkeypatch: pytest.MonkeyPatch) -> 
     assert [most_rows(vectors) for vectors in (1, 2, 3)] == [24, 14, 9]
     monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "32")
     assert [most_rows(vectors) for vectors in (1, 2, 3)] == [12, 6, 4]
+
+
+def _asked(body: Sequence[Statement], known: Mapping[Var, int]) -> Iterator[int]:
+    """The elements that are asked for, one after the other."""
+    for statement in body:
+        if isinstance(statement, For):
+            for value in range(statement.var.extent):
+                yield from _asked(statement.body, {**known, statement.var: value})
+        elif isinstance(statement, Prefetch):
+            index = statement.value.index
+            yield index.constant + sum(factor * known[var] for var, factor in index.terms) + statement.ahead
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 61])
+@pytest.mark.parametrize("depth", [1, 2, 37])
+def test_tiles_share_what_they_ask_for(rows: int, depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In equal shares, each line once, but for those at the end that there is no whole turn of the tiles for."""
+    monkeypatch.setenv("GRAPHNET_NATIVE_VECTOR", "32")
+    around, width = 3, 16
+    left, right = Buffer("left", "f32", rows * around * depth), Buffer("right", "f32", around * depth * width)
+    out = Buffer("out", "f32", rows * width)
+    c = Contraction(
+        sizes={"row": rows, "column": width, "i": around, "c": depth},
+        loops=(),
+        rows=("row",),
+        column="column",
+        depth=("i", "c"),
+        left=Operand(left, {"row": around * depth, "i": depth, "c": 1}),
+        right=Operand(right, {"i": depth * width, "c": width, "column": 1}),
+        out=Operand(out, {"row": width, "column": 1}),
+        vectors=2,
+        lanes=8,
+    )
+    chunk = Var("chunk", 1)
+    kernel = Kernel("asking", (left, right, out), chunk, tuple(contraction(asking(c, "i"), {})))
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal(shape).astype("f") for shape in ((rows, around * depth), (around * depth, width)))
+    y = np.full((rows, width), np.nan, "f")
+    run(kernel, {left: a, right: b, out: y})
+    # Sums of at most 111 products of about 1, each rounded once.
+    np.testing.assert_allclose(y, a.astype("f8") @ b.astype("f8"), rtol=0, atol=111 * 2**-23 * 4)
+    tiles = -(-rows // 6)
+    lines = sorted((asked - around * depth * width) // width for asked in _asked(kernel.body, {chunk: 0}))
+    if tiles <= min(8, depth):
+        turns = depth // tiles
+        assert lines == [i * depth + line for i in range(around) for line in range(turns * tiles)]
+    else:  # a line in eight steps or fewer: some are asked for twice, and fewer than there are tiles are left out
+        assert len(lines) == around * tiles * (depth // min(8, depth))
+        whole = set(range(around * depth))
+        assert set(lines) <= whole and len(whole - set(lines)) < around * tiles
