@@ -111,8 +111,9 @@ class Maker:
         point: Point | None = None
         border = loops[:0]
         if isinstance(step.op, Pad):
-            point = Point(number, None, inside(step.op, step.out, step.inputs[0]), step.inputs, readers, span(step.out))
             border = loops[: len(borders(step.op, found[0][0], step.inputs[0].shape))]
+            part = inside(step.op, step.out, step.inputs[0])
+            point = Point(number, None, part, step.inputs, readers, span(step.out), bool(border))
         elif step.inputs and (step.op.elementwise or isinstance(step.op, Fused)):
             point = Point(number, step.op, step.out, step.inputs, readers, span(step.out))
         finish = partial(_finished, step.op, self._choice(step.op, found[0]))

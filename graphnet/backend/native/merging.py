@@ -32,7 +32,8 @@ class Point:
     """A step that makes each element of `out` from those of `inputs` at the same index.
 
     number: its place in the schedule. op: None for a copy. readers: the steps that read `out`; None where it is wanted
-    after the last one. span: the bytes that the step writes, in and around `out`.
+    after the last one. span: the bytes that the step writes, in and around `out`. is_bordered: whether loops before the
+    pass write to some of these, which may lie between the elements of `out`.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Point:
     inputs: tuple[np.ndarray, ...]
     readers: frozenset[int] | None
     span: Span
+    is_bordered: bool = False
 
     @cached_property
     def axes(self) -> Axes:
@@ -51,11 +53,6 @@ class Point:
     def input_spans(self) -> tuple[Span, ...]:
         """The bytes that each input lies in."""
         return tuple(map(span, self.inputs))
-
-    @cached_property
-    def is_bordered(self) -> bool:
-        """Whether it also writes beside `out`."""
-        return self.span != span(self.out)
 
     def places(self, sizes: tuple[int, ...]) -> list[Place]:
         """Where out and the inputs lie when the axes are cut into these."""
@@ -210,10 +207,12 @@ class _Walk:
             self.values = {p: v for p, v in self.values.items() if v not in gone}
         self.values[place] = k
         self.written.append(member.span)
+        loaded = _met(member.span, [*self.spans.values()])
+        if loaded and member.is_bordered:
+            return False  # the border is there before anything is loaded
         if member.readers is not None and member.readers <= self.numbers:
             return True  # nobody will look for it in memory
-        found = _met(member.span, [*self.spans.values()])
-        if found and (member.is_bordered or any([*self.spans][number] != place for number in found)):
+        if any([*self.spans][number] != place for number in loaded):
             return False
         others = [*self.stored]
         found = _met(member.span, [self.written[v] for v in self.stored.values()])

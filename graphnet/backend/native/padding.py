@@ -27,12 +27,15 @@ def padding(op: Pad, out: View, x: View) -> list[Kernel]:
 
 
 def borders(op: Pad, out: View, shape: Sequence[int]) -> list[Kernel]:
-    """The value around elements of `shape` where these lie side by side, else everywhere."""
-    if any(step != 1 for step in op.steps):
+    """The value around elements of `shape` where these lie side by side, in either order, else everywhere."""
+    if any(size > 1 and abs(step) != 1 for size, step in zip(shape, op.steps, strict=True)):
         return _filled(op, out)
     kernels: list[Kernel] = []
-    starts = [int(start) for start in op.starts]  # type: ignore[arg-type]
-    edges = list(zip(starts, shape, out.shape, strict=True))
+    firsts = [
+        int(start) - (size - 1 if step < 0 else 0)  # type: ignore[arg-type]
+        for start, size, step in zip(op.starts, shape, op.steps, strict=True)
+    ]
+    edges = list(zip(firsts, shape, out.shape, strict=True))
     for axis, (first, size, whole) in enumerate(edges):
         # Earlier axes run over x's part only: their borders are filled already.
         inside = [(start, start + count) for start, count, _ in edges[:axis]]

@@ -118,6 +118,20 @@ def test_another_shape_of_the_same_elements_and_a_border():
     assert np.array_equal(out, np.pad(np.maximum(x, 0).ravel(), 2, constant_values=-1))
 
 
+@pytest.mark.parametrize("step", [2, -2, 1, -1])
+def test_a_border_is_not_written_over_what_the_pass_reads(step):
+    """The padding lies where the elements lay that it comes from, as they did."""
+    (x,) = arrays(1, (41,))
+    a = np.zeros_like(x[::step])
+    expected = np.zeros_like(x)
+    expected[::step] = x[::step] ** 2
+    pad = Pad((0 if step > 0 else 40,), (step,), (41,), 0.0)
+    native = joined([Bound(SQUARE, a, (x[::step],), (), False), Bound(pad, x, (a,), ())])
+    assert native.merged == ([(0, 1)] if abs(step) == 1 else [])  # what is only turned has no border
+    native()
+    assert np.array_equal(x, expected)
+
+
 def test_steps_between_are_passed_by_where_they_touch_other_memory():
     x, y, a, b, out = arrays(5)
     between = Bound(SQUARE, y.T, (y.T,), ())
