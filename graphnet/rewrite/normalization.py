@@ -86,9 +86,14 @@ def scale_before_reshape(y: Node, flat: Node, scale: Node, node: Node, context: 
 
 
 def _folds(value: Node, y: Node, context: Context) -> bool:
-    """Whether `value` is a number for each channel of the product y, and only parameters decide it and y's weights."""
-    axis = y.ndim - 1 if isinstance(y.op, Matmul) else 1
-    return _per_channel(value.shape, y, axis) and context.is_fixed(value) and context.is_fixed(y.inputs[1])
+    """Whether `value` is a number for each channel of the product y, and only parameters decide it and y's weights.
+
+    Not where they decide y too, which is worked out once then: of a sum of such products each would be the bias of the
+    others, over and over.
+    """
+    if context.is_fixed(y) or not context.is_fixed(value) or not context.is_fixed(y.inputs[1]):
+        return False
+    return _per_channel(value.shape, y, y.ndim - 1 if isinstance(y.op, Matmul) else 1)
 
 
 def _scaled(y: Node, scale: Node) -> Node:

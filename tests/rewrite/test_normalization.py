@@ -123,6 +123,15 @@ def test_rule(row: Row) -> None:
     check(row)
 
 
+def test_sums_of_products_of_parameters_come_to_rest() -> None:
+    """Each of them is a product, and a bias to the others."""
+    x, products = gn.input("x", (2, 4)), [_stored(f"row {number}", 1, 5) @ MATRIX for number in range(3)]
+    y = x * (products[0] + products[1] + SHIFT + products[2])
+    value = RNG.uniform(1, 2, (2, 4)).astype("f")
+    wanted = gn.compile([x], y, rewrite=False)(value)
+    np.testing.assert_allclose(gn.compile([x], y)(value), wanted, rtol=1e-5)
+
+
 class Turned(nn.Module):
     """A transposed convolution with groups, which has no layer of its own yet."""
 
