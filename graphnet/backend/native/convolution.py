@@ -167,13 +167,13 @@ def _over(
 def _chunks(way: Images, x: View, w: View) -> Images:
     """`way`, or the same with panels of filters for chunks, where so less has to come from far away.
 
-    Each chunk of places reads all weights, a chunk of filters all images.
+    Each chunk of places reads all weights, a chunk of filters all images, which has to pay twice where these are far.
     """
-    weights, all_images = prod(w.shape), prod(x.shape)
-    by_panels = weights * ELEMENTS[w.dtype] > FAR and w.shape[0] >= CHUNKS
-    if by_panels and way.chunk != PANEL and way.sizes[way.chunk] * weights > 2 * w.shape[0] * all_images:
-        return replace(way, chunk=PANEL)
-    return way
+    weights, all_images, size = prod(w.shape), prod(x.shape), ELEMENTS[w.dtype]
+    if way.chunk == PANEL or weights * size <= FAR or w.shape[0] < CHUNKS:
+        return way
+    read = w.shape[0] * all_images * (2 if all_images * size > FAR else 1)
+    return replace(way, chunk=PANEL) if way.sizes[way.chunk] * weights > read else way
 
 
 def _near(way: Images, c: Contraction, w: View) -> list[Contraction]:

@@ -1,11 +1,12 @@
-"""Depthwise convolutions of images with channels innermost: vectors are channels, weights wait in registers."""
+"""Depthwise convolutions of images with channels innermost: vectors are channels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graphnet.backend.native.blocks import Folding
+from graphnet.backend.native.contraction import nested
 from graphnet.backend.native.copies import copied
 from graphnet.backend.native.grouped_ops import (
     Depthwise,
@@ -37,6 +38,8 @@ from graphnet.graph.node import Op
 
 _SPATIAL_LAST = (0, 3, 1, 2)
 _ENOUGH_CHUNKS = 8
+_APART = 512  # bytes from place to place, from which on several vectors of channels go through them together
+_TOGETHER = (2, 8)  # vectors that do, at most: from there on, and from twice as far
 _PARTS = 16  # of a batch, at most, each with sums of its own
 _SUMS = 10  # positions of the kernel whose sums are in registers together
 
@@ -88,55 +91,79 @@ def _channels(count: int, lanes: int) -> list[_Channels]:
     return [*found, _Channels(whole * lanes, 1, left)] if left else found
 
 
-def _index(view: View, loops: Sequence[tuple[Var, int]], channels: _Channels, vector: tuple[Var, int]) -> Affine:
+def _index(
+    view: View, loops: Sequence[tuple[Var, int]], channels: _Channels, vectors: Sequence[tuple[Var, int]]
+) -> Affine:
     """An element of a view (N, C, ...): loops' variables along its axes, and the vector of channels."""
     terms = {var: view.strides[axis] for var, axis in loops}
     along = 1 if view.strides[1] == 0 else view.strides[1]
-    terms[vector[0]] = vector[1] * along
+    terms |= {var: step * along for var, step in vectors}
     return affine(terms, view.offset + channels.first * along)
 
 
 def _products(name: str, out: View, x: View, w: View, parts: Sequence[Region]) -> list[Kernel]:
-    """out <- the sum over each place's taps of what it sees times that tap's weights, for images (N, C, H, W)."""
+    """out <- the sum over each place's taps of what it sees times that tap's weights, for images (N, C, H, W).
+
+    A vector of channels goes through all places, its weights in registers; or a block of vectors, one place after the
+    other, where places are so far apart that the first-level cache has no room for a line of each.
+    """
     lanes = target().lanes(ELEMENTS[out.dtype])
     n, kernels, apart = Var("n", out.shape[0]), [], out.shape[0] < _ENOUGH_CHUNKS
     buffers = tuple(dict.fromkeys(view.buffer for view in (out, x, w)))
+    step = max((region.seen(x, tap).strides[3] for region in parts for tap in region.taps), default=0)
     bodies: list[Statement] = []
     for channels in _channels(out.shape[1], lanes):
-        vector = Var("vector", channels.times)
-        weights = [[Register(f"w{i}_{j}", out.dtype, lanes) for j in range(w.shape[1])] for i in range(w.shape[0])]
-        body: list[Statement] = []
-        for i, line in enumerate(weights):
-            for j, register in enumerate(line):
-                at = w.offset + i * w.strides[0] + j * w.strides[1] + channels.first
-                body.append(Set(register, Load(w.buffer, affine({vector: lanes}, at), lanes, channels.active)))
-        around = [(n, 0)]
-        inner = [_region(region, out, x, weights, around, channels, (vector, lanes)) for region in parts]
+        together = _together(channels.times, step * ELEMENTS[out.dtype])
+        block, vector = Var("block", channels.times // together), Var("vector", together)
+        along = [(block, together * lanes), (vector, lanes)]
+        weights = {
+            (i, j): Load(
+                w.buffer,
+                affine(dict(along), w.offset + i * w.strides[0] + j * w.strides[1] + channels.first),
+                lanes,
+                channels.active,
+            )
+            for i in range(w.shape[0])
+            for j in range(w.shape[1])
+        }
+        held = {tap: Register(f"w{tap[0]}_{tap[1]}", out.dtype, lanes) for tap in weights}
+        near: list[Statement] = [Set(register, weights[tap]) for tap, register in held.items() if together == 1]
+        given: Mapping[tuple[int, int], Value] = held if together == 1 else weights
+        inner = [_region(region, out, x, given, [(n, 0)], channels, along) for region in parts]
         if apart:
-            kernels.append(Kernel(name, buffers, vector, (*body, For(n, tuple(inner)))))
+            kernels.append(Kernel(name, buffers, block, (*near, For(n, tuple(inner)))))
         else:
-            bodies.append(For(vector, (*body, *inner)))
+            bodies.append(For(block, (*near, *inner)))
     return kernels if apart else [Kernel(name, buffers, n, tuple(bodies))]
+
+
+def _together(vectors: int, step: int) -> int:
+    """How many vectors of channels go through the places together, which are `step` bytes apart."""
+    if step < _APART:
+        return 1
+    most = _TOGETHER[step >= 2 * _APART]
+    return max(d for d in range(1, most + 1) if vectors % d == 0 and (d == 1 or vectors // d >= _ENOUGH_CHUNKS // 2))
 
 
 def _region(
     region: Region,
     out: View,
     x: View,
-    weights: Sequence[Sequence[Register]],
+    weights: Mapping[tuple[int, int], Value],
     around: Sequence[tuple[Var, int]],
     channels: _Channels,
-    vector: tuple[Var, int],
+    along: Sequence[tuple[Var, int]],
 ) -> Statement:
-    own, lanes = region.own(out), vector[1]
+    own, (vector, lanes) = region.own(out), along[-1]
     h, w = Var("h", own.shape[2]), Var("w", own.shape[3])
     loops = [*around, (h, 2), (w, 3)]
     total: Value = Const(0.0, out.dtype, lanes)
     for tap in region.taps:
-        seen = Load(x.buffer, _index(region.seen(x, tap), loops, channels, vector), lanes, channels.active)
-        total = Apply("muladd", (seen, weights[tap[0].number][tap[1].number], total))
-    store = Store(out.buffer, _index(own, loops, channels, vector), total, channels.active)
-    return For(h, (For(w, (store,)),))
+        seen = Load(x.buffer, _index(region.seen(x, tap), loops, channels, along), lanes, channels.active)
+        total = Apply("muladd", (seen, weights[tap[0].number, tap[1].number], total))
+    store = Store(out.buffer, _index(own, loops, channels, along), total, channels.active)
+    (statement,) = nested([h, w, vector] if vector.extent > 1 else [h, w], [store])
+    return statement
 
 
 # -- the filter gradient ---------------------------------------------------------------------------------------------
@@ -222,7 +249,7 @@ def _line(
 
     def load(view: View) -> Load:
         batch = view.strides[0]
-        index = _index(view, [(n, 0), (h, 2), (w, 3)], channels, vector) + affine({part: batch * n.extent})
+        index = _index(view, [(n, 0), (h, 2), (w, 3)], channels, [vector]) + affine({part: batch * n.extent})
         return Load(view.buffer, index, lanes, channels.active)
 
     given = Register("dy", dy.dtype, lanes)

@@ -35,7 +35,10 @@ def check(op, inputs, tolerance):
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
-@pytest.mark.parametrize(("batch", "channels", "dtype"), [(1, 19, "float64"), (9, 8, "float64"), (16, 3, "float32")])
+@pytest.mark.parametrize(
+    ("batch", "channels", "dtype"),
+    [(1, 19, "float64"), (9, 8, "float64"), (16, 3, "float32"), (2, 268, "float32"), (8, 80, "float64")],
+)
 def test_depthwise(geometry, batch, channels, dtype):
     kernel, *fields = geometry
     generator = np.random.default_rng(0)
@@ -55,9 +58,10 @@ def test_channels_that_do_not_lie_side_by_side():
     check(DepthwiseConvolution((1, 1), ((1, 1), (1, 1)), (1, 1)), [x, w], 1e-13)
 
 
-def test_the_same_bits_on_any_number_of_threads():
+@pytest.mark.parametrize(("batch", "channels"), [(12, 20), (1, 160), (1, 268)])
+def test_the_same_bits_on_any_number_of_threads(batch, channels):
     generator = np.random.default_rng(0)
-    x, w = generator.standard_normal((12, 9, 9, 20)).astype("f"), generator.standard_normal((3, 3, 20)).astype("f")
+    x, w = (generator.standard_normal(shape).astype("f") for shape in ((batch, 9, 9, channels), (3, 3, channels)))
     fields = ((1, 1), ((1, 1), (1, 1)), (1, 1))
     for op, inputs in ((DepthwiseConvolution(*fields), [x, w]), (DepthwiseFilterGradient(*fields, (3, 3)), [x, x])):
         shape = op.infer(*map(type_of, inputs)).static_shape
