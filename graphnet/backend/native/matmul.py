@@ -168,6 +168,11 @@ class _Product:
         rows, columns, depth = self.sizes
         return depth * (columns * self.packs_right + rows * self.packs_left)
 
+    @property
+    def chunk(self) -> int:
+        """The axis in front whose indices are a chunk each: the first of several, such as the heads of one image."""
+        return next((axis for axis, size in enumerate(self.out.shape[:-2]) if size > 1), 0)
+
     # -- the parts of a product ----------------------------------------------------------------------------------------
 
     def by_rows(self, scratch: Scratch) -> list[Kernel]:
@@ -224,7 +229,7 @@ class _Product:
         return kernels
 
     def kernel(self, scratch: Scratch, packed: View | None = None) -> Kernel:
-        """Each index of the first axis is a chunk, which packs what it needs, but for what is packed already."""
+        """Each index of a batch's axis is a chunk, which packs what it needs, but for what is packed already."""
         *outer, _, depth = self.left.shape
         variables = [Var(f"batch{axis}", size) for axis, size in enumerate(outer)]
         given = {var.name: var for var in variables}
@@ -239,7 +244,8 @@ class _Product:
             body += self._summed(piece, tiled, given)
         finished = () if self.finishing is None else (*self.finishing.loads, *self.finishing.results)
         views = [view for view in (self.out, self.left, self.right, packed, tiled, *finished) if view is not None]
-        chunk, *loops = variables
+        chunk = variables[self.chunk]
+        loops = [var for var in variables if var is not chunk]
         return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
 
     def _summed(self, c: Contraction, tiled: View | None, given: Mapping[str, Var]) -> list[Statement]:
@@ -278,10 +284,10 @@ class _Product:
 
     def _near(self, scratch: Scratch, shape: Sequence[int]) -> View:
         """Memory of `shape` for each chunk, the same for all that the chunk goes through one after the other."""
-        count, *inner = self.left.shape[:-2]
-        own = scratch.array(self.out.dtype, (count, *shape))
-        strides = (own.strides[0], *(0 for _ in inner), *own.strides[1:])
-        return replace(own, shape=(count, *inner, *shape), strides=strides)
+        outer = self.left.shape[:-2]
+        own = scratch.array(self.out.dtype, (outer[self.chunk], *shape))
+        strides = (own.strides[0] if axis == self.chunk else 0 for axis in range(len(outer)))
+        return replace(own, shape=(*outer, *shape), strides=(*strides, *own.strides[1:]))
 
     def _contraction(self, packed: View | None, variables: Sequence[Var]) -> Contraction:
         rows, columns, depth = self.sizes

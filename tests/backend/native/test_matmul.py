@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from graphnet.backend.native.loops import Buffer
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.target import target
 from graphnet.backend.native.views import Scratch, View
+from graphnet.ops.linear import Matmul
+from tests.backend.native.kernels import native
 
 
 def chunks(rows, columns, depth):
@@ -33,3 +36,26 @@ def test_a_right_operand_that_fills_the_cache_is_read_by_fewer_taller_chunks():
 
 def test_little_work_is_one_chunk():
     assert chunks(8, 64, 8) == [1]
+
+
+@pytest.mark.parametrize(("batch", "count"), [((1, 4), 4), ((3, 4), 3), ((1, 1, 5), 5), ((1, 1), 1)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_heads_of_one_image_are_chunks(batch, count, transposed):
+    """Each of which has room of its own for what it packs."""
+    rows, columns, depth = 33, 40, 300
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal((*batch, *shape)) for shape in ((rows, depth), (depth, columns)))
+    if transposed:
+        a, b = (np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2) for x in (a, b))
+    views = [
+        View(Buffer(name, "f64", x.size), 0, x.shape, tuple(stride // 8 for stride in x.strides))
+        for name, x in (("out", np.empty((*batch, rows, columns))), ("a", a), ("b", b))
+    ]
+    (kernel,) = matmul(*views, Scratch()) or []
+    assert kernel.chunk.extent == count
+    alone, shared = (np.full((*batch, rows, columns), np.nan) for _ in range(2))
+    native(Matmul(), alone, [a, b], threads=1)
+    native(Matmul(), shared, [a, b], threads=3)
+    # Sums of 300 products of about 1, each rounded once, in any order.
+    np.testing.assert_allclose(alone, a @ b, rtol=0, atol=300 * 2**-52 * 5)
+    np.testing.assert_array_equal(alone, shared)
