@@ -185,7 +185,7 @@ def _near(way: Images, c: Contraction, w: View) -> list[Contraction]:
     channel = w.shape[4] * ELEMENTS[w.dtype] * (1 if along == "jc" else c.sizes["j"])
     row = channel * c.sizes[along]
     if c.sizes["i"] * row <= _NEAR:
-        return [c]
+        return [asking(c, "i")] if way.chunk == PANEL and prod(w.shape) * ELEMENTS[w.dtype] > FAR else [c]
     name = "i" if row <= _NEAR else along
     parts = by_parts(c, "i", max(1, _NEAR // row))
     if name == along:
