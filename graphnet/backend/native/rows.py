@@ -117,7 +117,8 @@ class Row:
             values = elements(self._loads(slower, vectors * width, width, left))
             body += self._kept(values, out, slower, vectors * width, left)
             for total, value in zip(totals, values, strict=True):
-                body.append(Set(total, Apply(fold.name, (total, Apply("select", (inside, value, neutral))))))
+                counted = Apply("select", (inside, _lanes_unknown(value), neutral))
+                body.append(Set(total, Apply(fold.name, (total, counted))))
         start: list[Statement] = [Set(total, fold.start(dtype, width)) for total in totals]
         results: list[Value] = [Register(f"result{n}", dtype, 1 if self.lane is None else width) for n in range(count)]
         across = self.lane is None and width > 1
@@ -370,6 +371,14 @@ def _row(views: Sequence[View], inner: Sequence[tuple[int, Strides]], group: _La
 
 def _are_vectors(strides: Strides) -> bool:
     return all(stride in (0, 1) for stride in strides)
+
+
+def _lanes_unknown(value: Value) -> Value:
+    """The value, of which LLVM does not know which lanes are 0.
+
+    LLVM 22 takes 0 / 0 for 0 there, and leaves a choice of 0 out: then it is NaN that is added.
+    """
+    return Apply("fence", (value,)) if value.dtype[0] == "f" else value
 
 
 def _outer(kept: Sequence[tuple[int, Strides]], views: int, below: int, chunked: int | None = None) -> Loops:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from graphnet.backend.native.makers import Maker
+from graphnet.backend.native.statistics import Sums
 from graphnet.graph.layout import in_order
 from graphnet.graph.types import type_of
-from graphnet.ops import reductions, shaping
+from graphnet.ops import elementwise, reductions, shaping
 from graphnet.ops.evaluate import apply_op
 from graphnet.ops.normalization import Standardize
 from tests.backend.native.kernels import native
@@ -143,3 +144,15 @@ def test_softmax_of_several_rows_at_once(dtype, rows):
     assert (shares[0, 0, 5:] == 0).all()
     native(reductions.Softmax(2), x, [x])
     np.testing.assert_array_equal(x, shares)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [5, 9, 17, 21, 33, 65])
+def test_lanes_behind_the_end_are_no_part_of_a_sum_of_quotients(dtype, size):
+    """There 0 is divided by 0."""
+    op = Sums(2, ((elementwise.Divide(), (0, 1)),), (2,), (1,))
+    x, y = (np.random.default_rng(seed).random((6, size)).astype(dtype) + 1 for seed in (0, 1))
+    out = np.empty((1, 6), dtype)
+    native(op, out, [x, y])
+    # Up to 65 roundings of sums of up to 65 numbers.
+    np.testing.assert_allclose(out[0], (x / y).sum(1), rtol=65 * np.finfo(dtype).eps)
