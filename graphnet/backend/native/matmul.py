@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 
+from graphnet.backend.native import functions as f
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
     FAR,
@@ -27,7 +28,8 @@ from graphnet.backend.native.contraction import (
     row_tiles,
 )
 from graphnet.backend.native.dots import dots
-from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Var
+from graphnet.backend.native.elementwise import pointwise
+from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Value, Var
 from graphnet.backend.native.packing import fill_left, fill_right
 from graphnet.backend.native.parting import by_parts, cut_out
 from graphnet.backend.native.target import target
@@ -44,6 +46,10 @@ _ROWS = 24  # of the result: for fewer, packing the right operand does not pay
 _FEW = 4  # rows or columns: for as few, vectors along them would be mostly empty
 _PANELS = 3  # of the result: for fewer, packing the left operand does not pay
 _DEEP = 256  # rows of the right operand: for more, a panel that is not packed leaves the first-level cache
+_LONG = 8 * _DEEP  # depth, and
+_LARGE = 16 << 20  # bytes of the right operand, from which on a product packs both operands block by block
+_SHORT = 256  # rows of the result, at most, that share what is packed of the right operand then
+_PARTS = 8  # chunks of such a product, at least
 _REACH = 48 * 4096  # bytes of memory that the TLB knows at once, nearly
 _SETS, _WAYS = 64, 8  # of lines: so many the first-level cache holds
 
@@ -81,6 +87,8 @@ def matmul(
     few = min(out.shape) <= _FEW or (product.sizes[0] < _ROWS and not _neighbours(product.right))
     if along_depth and few:
         return dots(out, a, b, lanes) if finishing is None else None
+    if product.is_long:
+        return product.by_depth(scratch)
     if product.sizes[0] >= _ROWS:
         return product.by_rows(scratch)
     return product.by_columns(scratch)
@@ -103,6 +111,11 @@ def _cut(view: View, axis: int, first: int, size: int, times: int) -> View:
     shape[axis] = size
     stride = view.strides[axis]
     return View(view.buffer, view.offset + first * stride, (times, *shape), (size * stride, *view.strides))
+
+
+def _at(view: View, number: int) -> View:
+    """One index of the first axis."""
+    return replace(view, offset=view.offset + number * view.strides[0], shape=view.shape[1:], strides=view.strides[1:])
 
 
 def _again(view: View, times: int) -> View:
@@ -173,6 +186,18 @@ class _Product:
         """The axis in front whose indices are a chunk each: the first of several, such as the heads of one image."""
         return next((axis for axis, size in enumerate(self.out.shape[:-2]) if size > 1), 0)
 
+    @property
+    def is_long(self) -> bool:
+        """Whether the right operand, packed as a whole, would go through far memory twice more.
+
+        So it is in weight gradients of many rows. Sizes and strides alone say it, since it decides the order of sums.
+        """
+        rows, columns, depth = self.sizes
+        large = depth >= _LONG and columns * depth * ELEMENTS[self.out.dtype] >= _LARGE
+        crosswise = self.left.strides[-1] != 1 and _neighbours(self.right)
+        plain = self.lanes > 1 and self.finishing is None and self.triangle is None
+        return plain and crosswise and large and rows >= _TALL
+
     # -- the parts of a product ----------------------------------------------------------------------------------------
 
     def by_rows(self, scratch: Scratch) -> list[Kernel]:
@@ -194,6 +219,44 @@ class _Product:
             rows = (cut(self.left), _again(self.right, times), cut(self.out))
             part = _Product(*rows, self.lanes, finishing, replace(self.choice, panel=self.vectors))
             kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
+        return kernels
+
+    def by_depth(self, scratch: Scratch) -> list[Kernel]:
+        """Blocks of rows are a chunk each and, where these are few, parts of the depth, whose sums are added at last.
+
+        A chunk packs a block of the depth at a time: as much of either operand as stays near until it has been read.
+        """
+        rows, columns, depth = self.sizes
+        blocks = -(-rows // _SHORT)
+        parts = -(-_PARTS // blocks)
+        choice = replace(self.choice, panel=self.vectors, right=True, left=True)
+        if parts == 1:
+            return self._blockwise(blocks, scratch, choice)
+        sums = scratch.array(self.out.dtype, (parts, rows, columns))
+        each = [View(sums.buffer, part * rows * columns, self.out.shape, (columns, 1)) for part in range(parts)]
+        kernels, part = [], 0
+        for first, deep, times in _even(depth, parts):
+            left, right = _cut(self.left, 1, first, deep, times), _cut(self.right, 0, first, deep, times)
+            if blocks == 1:
+                out = replace(sums, offset=each[part].offset, shape=(times, rows, columns))
+                kernels.append(_Product(left, right, out, self.lanes, choice=choice).kernel(scratch, blockwise=True))
+            else:
+                for number in range(times):
+                    one = _Product(_at(left, number), _at(right, number), each[part + number], self.lanes)
+                    kernels += one._blockwise(blocks, scratch, choice)
+            part += times
+        return kernels + (pointwise("matmul", [self.out], each, _added) or [])
+
+    def _blockwise(self, blocks: int, scratch: Scratch, choice: Choice) -> list[Kernel]:
+        """So many blocks of rows, a chunk each."""
+        kernels = []
+        for first, tall, times in _even(self.sizes[0], blocks):
+            rows = (
+                _cut(self.left, 0, first, tall, times),
+                _again(self.right, times),
+                _cut(self.out, 0, first, tall, times),
+            )
+            kernels.append(_Product(*rows, self.lanes, choice=choice).kernel(scratch, blockwise=True))
         return kernels
 
     def _blocks(self) -> list[tuple[int, int, int]]:
@@ -228,28 +291,36 @@ class _Product:
             kernels.append(_Product(*columns_of, self.lanes, finishing, self.choice).kernel(scratch))
         return kernels
 
-    def kernel(self, scratch: Scratch, packed: View | None = None) -> Kernel:
-        """Each index of a batch's axis is a chunk, which packs what it needs, but for what is packed already."""
+    def kernel(self, scratch: Scratch, packed: View | None = None, blockwise: bool = False) -> Kernel:
+        """Each index of a batch's axis is a chunk, which packs what it needs, but for what is packed already.
+
+        blockwise: of either operand a block of the depth at a time.
+        """
         *outer, _, depth = self.left.shape
         variables = [Var(f"batch{axis}", size) for axis, size in enumerate(outer)]
         given = {var.name: var for var in variables}
         columns = self.sizes[1]
         body: list[Statement] = []
         if packed is None and self.packs_right:
-            packed = self._near(scratch, (-(-columns // self.width), depth, self.width))
-            body += fill_right(self.right, packed, variables, self.vectors, self.lanes)
-        whole = self._contraction(packed, variables)
+            packed = self._near(
+                scratch, (-(-columns // self.width), min(depth, _DEEP) if blockwise else depth, self.width)
+            )
+            if not blockwise:
+                body += fill_right(self.right, packed, variables, self.vectors, self.lanes)
+        whole = self._contraction(None if blockwise else packed, variables)
         tiled = self._near(scratch, (self.sizes[0] * min(depth, _DEEP),)) if self.packs_left else None
         for piece in self._pieces(whole):
-            body += self._summed(piece, tiled, given)
+            body += self._summed(piece, tiled, given, packed if blockwise else None)
         finished = () if self.finishing is None else (*self.finishing.loads, *self.finishing.results)
         views = [view for view in (self.out, self.left, self.right, packed, tiled, *finished) if view is not None]
         chunk = variables[self.chunk]
         loops = [var for var in variables if var is not chunk]
         return Kernel("matmul", tuple(dict.fromkeys(view.buffer for view in views)), chunk, tuple(nested(loops, body)))
 
-    def _summed(self, c: Contraction, tiled: View | None, given: Mapping[str, Var]) -> list[Statement]:
-        """The loops of `c`, with its left operand packed into `tiled`, where that is given."""
+    def _summed(
+        self, c: Contraction, tiled: View | None, given: Mapping[str, Var], near: View | None = None
+    ) -> list[Statement]:
+        """The loops of `c`, its left operand packed into `tiled`, the right one into `near`, where these are given."""
         if tiled is None or not c.depth:
             far = c.left.strides["depth"] != 1 and bool(c.depth)
             parts = by_parts(c, "depth", _DEPTH) if far else [c]
@@ -259,8 +330,26 @@ class _Product:
             blocks = [Var(name, part.sizes[name]) for name in part.loops if name not in given]
             known = {**given, **{var.name: var for var in blocks}}
             left, filled = fill_left(part, tiled, known)
-            body += nested(blocks, [*filled, *contraction(replace(part, left=left), known)])
+            packed = replace(part, left=left)
+            if near is not None:
+                right, more = self._block_of_right(part, near, known, len(given))
+                packed, filled = replace(packed, right=right), [*filled, *more]
+            body += nested(blocks, [*filled, *contraction(packed, known)])
         return body
+
+    def _block_of_right(
+        self, part: Contraction, near: View, known: Mapping[str, Var], outer: int
+    ) -> tuple[Operand, list[Statement]]:
+        """The right operand of a block of the depth in `near`, and what packs it. known: the variables around it, of
+        which the first `outer` are those of the product."""
+        depth, columns, around = part.sizes["depth"], part.sizes["column"], list(known.values())
+        strides = tuple(part.right.strides.get(name, 0) for name in (*known, "depth", "column"))
+        shape = (*(var.extent for var in around), depth, columns)
+        source = View(part.right.buffer, part.right.offset, shape, strides)
+        own = (*near.strides[:outer], *(0 for _ in around[outer:]))
+        filled = fill_right(source, replace(near, strides=own), around, self.vectors, self.lanes)
+        along = dict(zip(known, own, strict=True)) | {"depth": self.width, "column": 1}
+        return Operand(near.buffer, along, near.offset, panel=depth * self.width, padded=True), filled
 
     def _pieces(self, c: Contraction) -> list[Contraction]:
         """What has to be worked out: all, or of a triangle blocks of rows, with zeros for what nobody looks at."""
@@ -325,3 +414,18 @@ def _shared(first: int, size: int, count: int, work: int) -> list[tuple[int, int
     whole, rest = divmod(count, each)
     found = [(first, size * each, whole)]
     return [*found, (first + size * each * whole, size * rest, 1)] if rest else found
+
+
+def _even(size: int, count: int) -> list[tuple[int, int, int]]:
+    """(first, size of a part, parts) of `count` parts whose sizes differ by one at most."""
+    small, larger = divmod(size, count)
+    found = [(0, small + 1, larger)] if larger else []
+    return [*found, (larger * (small + 1), small, count - larger)]
+
+
+def _added(values: Sequence[Value]) -> list[Value]:
+    """The sum, from the first on."""
+    total = values[0]
+    for value in values[1:]:
+        total = f.add(total, value)
+    return [total]

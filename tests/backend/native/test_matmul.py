@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import graphnet as gn
 from graphnet.backend.native.loops import Buffer
 from graphnet.backend.native.matmul import matmul
 from graphnet.backend.native.target import target
@@ -59,3 +60,35 @@ def test_the_heads_of_one_image_are_chunks(batch, count, transposed):
     # Sums of 300 products of about 1, each rounded once, in any order.
     np.testing.assert_allclose(alone, a @ b, rtol=0, atol=300 * 2**-52 * 5)
     np.testing.assert_array_equal(alone, shared)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(64, [8]), (300, [2] * 4), (1100, [5, 5]), (2100, [3, 6])])
+def test_a_long_sum_of_large_operands_is_cut_into_parts_where_rows_are_few(rows, expected):
+    """Nothing of a large operand is packed before all: kernels are products and what adds their sums."""
+    depth, columns = 2048, 2048
+    out, right = (
+        View(Buffer(name, "f32", n * columns), 0, (n, columns), (columns, 1))
+        for name, n in (("out", rows), ("b", depth))
+    )
+    left = View(Buffer("a", "f32", rows * depth), 0, (rows, depth), (1, rows))
+    made = matmul(out, left, right, Scratch())
+    assert made is not None
+    products = [kernel for kernel in made if left.buffer in kernel.buffers]
+    assert [kernel.chunk.extent for kernel in products] == expected
+    assert all(right.buffer in kernel.buffers for kernel in products)
+    assert not any(kernel.name == "pack" for kernel in made)
+
+
+@pytest.mark.parametrize(("rows", "columns", "dtype"), [(65, 2051, "float32"), (515, 1031, "float64")])
+def test_a_long_sum_of_large_operands_has_the_same_bits_on_any_number_of_threads(rows, columns, dtype):
+    depth = 2063
+    rng = np.random.default_rng(rows)
+    x, y = gn.input("x", (depth, rows), dtype=dtype), gn.input("y", (depth, columns), dtype=dtype)
+    given = [rng.standard_normal((depth, size)).astype(dtype) for size in (rows, columns)]
+    one, three = (gn.compile([x, y], x.T @ y, backend="native", threads=n)(*given) for n in (1, 3))
+    assert one.tobytes() == three.tobytes()
+    # A sum of n products, one after the other, is off by at most n roundings of the sum of their sizes; the exact one
+    # that it is compared with is off by far less in float32, and by as much again in float64.
+    wide = [np.asarray(array, np.float64) for array in given]
+    sizes = np.abs(wide[0]).T @ np.abs(wide[1])
+    assert (np.abs(one - wide[0].T @ wide[1]) <= 2 * depth * np.finfo(dtype).eps / 2 * sizes).all()
