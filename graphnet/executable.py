@@ -41,6 +41,7 @@ def _unlock() -> None:
     """In a forked child: what locks of its own another thread of the parent held, nobody there gives back."""
     for each in _executables:
         each._lock = threading.RLock()
+        each._is_running = False
 
 
 if hasattr(os, "register_at_fork"):
@@ -66,18 +67,35 @@ class Executable:
         self._by_shapes: dict[tuple[tuple[int, ...], ...], _Sizes] = {}
         self._latest: Program | None = None
         self._lock = threading.RLock()
+        self._is_running = False
         _executables.add(self)
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Any:
-        """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used."""
+        """Run one step. Raises `FeedError` for arrays that do not fit, `DataError` for values that cannot be used.
+
+        Raises `ArgumentError` where a handler of signals calls what it has interrupted: there is one arena for both.
+        """
         feeds = self._feeds(arrays, named)
         with self._lock:
+            results = self._run(feeds)
+        return results[0] if self._is_one else self._structured(results)
+
+    def _run(self, feeds: list[np.ndarray]) -> list[np.ndarray]:
+        self._check_alone()
+        try:
+            self._is_running = True
             known = self._by_shapes.get(tuple([array.shape for array in feeds]))
             program = self._program(feeds) if known is None else self._used(known)
             if known is None and config.debug() >= 2:
                 print(Profile(program.schedule.steps, program.profile(feeds, _DEBUG_RUNS)), file=sys.stderr)
-            results = program.run_checked(feeds) if self._check >= 2 else program.run(feeds)
-        return results[0] if self._is_one else self._structured(results)
+            return program.run_checked(feeds) if self._check >= 2 else program.run(feeds)
+        finally:
+            self._is_running = False
+
+    def _check_alone(self) -> None:
+        if self._is_running:
+            problem = "called by what interrupted a call of it, such as a signal handler"
+            raise ArgumentError(f"a compiled function was {problem}: compile another one for that, or call it later")
 
     def specialize(self, sizes: Mapping[str, int] | None = None, /, **named: int) -> Program:
         """The program for these dimension sizes, compiled if it is not there yet: `step.specialize(N=64)`."""
@@ -147,6 +165,7 @@ class Executable:
             raise ArgumentError(f"repeats must be at least 1, got {repeats}")
         feeds = self._feeds(arrays, named)
         with self._lock:
+            self._check_alone()
             program = self._program(feeds)
             return Profile(program.schedule.steps, program.profile(feeds, repeats))
 

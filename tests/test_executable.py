@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import graphnet as gn
 from graphnet import nn
 from graphnet.errors import ArgumentError, CopyError, DimError, FeedError
 from graphnet.graph.dims import Dim
+from graphnet.program import Program
 
 
 def rows(count, width=3):
@@ -316,3 +318,29 @@ def test_profile_puts_parameters_back_and_refuses_no_repeats():
     assert w.value.tolist() == [1, 1]
     with pytest.raises(ArgumentError, match="repeats"):
         step.profile(np.ones(2, np.float32), repeats=0)
+
+
+# -- one call at a time ------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_handler_cannot_call_what_it_interrupted(double, monkeypatch):
+    run, refused = Program.run, []
+
+    def handle(*_):
+        for call in (double, double.profile):
+            with pytest.raises(ArgumentError, match="interrupted a call of it"):
+                call(rows(2))
+            refused.append(call)
+
+    def interrupted(program, feeds):
+        signal.raise_signal(signal.SIGUSR1)
+        return run(program, feeds)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        monkeypatch.setattr(Program, "run", interrupted)
+        assert np.array_equal(double(rows(2)), rows(2) * 2)
+        assert np.array_equal(double(rows(3)), rows(3) * 2)  # the refusal is over with the call
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(refused) == 4
