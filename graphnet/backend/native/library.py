@@ -20,7 +20,7 @@ from graphnet.backend.native.loops import Kernel
 from graphnet.backend.native.objects import object_code, object_key, stored
 from graphnet.backend.native.pool import available
 
-MODULE = 32  # kernels compiled together: what a module costs beside them, some 2 ms, is then little
+MODULE = 16  # kernels compiled together: beside them a module costs some 2 ms, and LLVM megabytes for each at a time
 
 
 @dataclass(frozen=True)
