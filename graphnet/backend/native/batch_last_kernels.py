@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from graphnet.backend.native import functions as f
 from graphnet.backend.native.batch_last import (
     BatchLast,
     BatchLastConvolution,
@@ -25,7 +24,7 @@ from graphnet.backend.native.contraction import (
     row_tiles,
 )
 from graphnet.backend.native.copies import copied
-from graphnet.backend.native.elementwise import pointwise
+from graphnet.backend.native.elementwise import added
 from graphnet.backend.native.loops import (
     ELEMENTS,
     Affine,
@@ -39,7 +38,6 @@ from graphnet.backend.native.loops import (
     Set,
     Statement,
     Store,
-    Value,
     Var,
     affine,
 )
@@ -177,10 +175,10 @@ def _input_gradient(
         panel, h, i = Var("panel", count), Var("h", dy.shape[0]), Var("i", rows)
         here = replace(image, offset=image.offset + first // image.shape[4] * image.strides[0])
         body = _zeros(here, panel)
-        added: list[Statement] = []
+        inside: list[Statement] = []
         for part in parts:
-            added += contraction(part[number][0], {"panel": panel, "h": h, "i": i})
-        body += nested([h, i], added)
+            inside += contraction(part[number][0], {"panel": panel, "h": h, "i": i})
+        body += nested([h, i], inside)
         for vector in range(wide):
             active = min(lanes, images - vector * lanes)
             body += _stored(op, here, out, finishing, panel, (first, vector * lanes, active))
@@ -307,13 +305,7 @@ def _filter_gradient(op: BatchLastFilterGradient, out: View, x: View, dy: View, 
     own, *along = sums.strides
     views = [View(sums.buffer, sums.offset + part * own, out.shape, tuple(along)) for part in range(parts)]
 
-    def added(values: Sequence[Value]) -> list[Value]:
-        total = values[0]
-        for value in values[1:]:
-            total = f.add(total, value)
-        return [total]
-
-    return [products, *(pointwise(op.name, [out], views, added) or [])]
+    return [products, *added(op.name, out, views)]
 
 
 @dataclass(frozen=True)

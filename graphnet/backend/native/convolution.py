@@ -13,8 +13,8 @@ from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import FAR, Contraction, Finishing, Operand, best_vectors, contraction, nested
 from graphnet.backend.native.contraction import panels as cut
 from graphnet.backend.native.copies import copied
-from graphnet.backend.native.elementwise import pointwise
-from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Load, Statement, Store, Value, Var, affine
+from graphnet.backend.native.elementwise import added, pointwise
+from graphnet.backend.native.loops import ELEMENTS, Const, For, Kernel, Load, Statement, Store, Var, affine
 from graphnet.backend.native.ops import (
     Direct,
     DirectConvolution,
@@ -257,14 +257,8 @@ def _filter_gradient(
     size = work.strides[0]
     sums = [View(work.buffer, work.offset + part * size, (size,), (1,)) for part in range(parts)]
 
-    def added(values: Sequence[Value]) -> list[Value]:
-        total = values[0]
-        for value in values[1:]:
-            total = f.add(total, value)
-        return [total]
-
     if parts > 1:
-        kernels += pointwise(op.name, [sums[0]], sums, added) or []
+        kernels += added(op.name, sums[0], sums)
     _, panel, row, column, channel, along = work.strides
     filter_, *others = out.strides
     for first, wide, _, count in cut(filters, width // lanes, lanes):

@@ -72,6 +72,18 @@ def pointwise(
     return pointwise_statements(name, outs, inputs, results)
 
 
+def added(name: str, out: View, parts: Sequence[View]) -> list[Kernel]:
+    """Kernels that fill `out` by the sum of `parts`, from the first on."""
+
+    def total(values: Sequence[Value]) -> list[Value]:
+        found = values[0]
+        for value in values[1:]:
+            found = Apply("add", (found, value))
+        return [found]
+
+    return pointwise(name, [out], parts, total) or []
+
+
 def pointwise_statements(
     name: str, outs: Sequence[View], inputs: Sequence[View], compute: Callable[[Sequence[Value]], Results | None]
 ) -> list[Kernel] | None:

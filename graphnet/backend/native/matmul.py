@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 
-from graphnet.backend.native import functions as f
 from graphnet.backend.native.choices import MODEL, Choice
 from graphnet.backend.native.contraction import (
     FAR,
@@ -28,8 +27,8 @@ from graphnet.backend.native.contraction import (
     row_tiles,
 )
 from graphnet.backend.native.dots import dots
-from graphnet.backend.native.elementwise import pointwise
-from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Value, Var
+from graphnet.backend.native.elementwise import added
+from graphnet.backend.native.loops import ELEMENTS, Kernel, Statement, Var
 from graphnet.backend.native.packing import fill_left, fill_right
 from graphnet.backend.native.parting import by_parts, cut_out
 from graphnet.backend.native.target import target
@@ -73,9 +72,9 @@ def matmul(
     lanes = target().lanes(ELEMENTS[out.dtype])
     batch = out.shape[:-2]
     a, b = (view.broadcast((*batch, *view.shape[-2:])) for view in (a, b))
-    turned = None if finishing is None else finishing.moved(_turned)
-    ways = [(a, b, out, lanes, finishing), (_turned(b), _turned(a), _turned(out), lanes, turned)]
-    able = [_Product(*way, choice) for way in ways if _neighbours(way[2])] or [_Product(a, b, out, 1, finishing)]
+    turned = None if finishing is None else finishing.moved(View.turned)
+    ways = [(a, b, out, lanes, finishing), (b.turned(), a.turned(), out.turned(), lanes, turned)]
+    able = [_Product(*way, choice) for way in ways if way[2].has_neighbours] or [_Product(a, b, out, 1, finishing)]
     product = min(able, key=lambda way: way.packing)
     if product.out is out:
         product = replace(product, triangle=triangle)
@@ -84,7 +83,7 @@ def matmul(
     if batch:
         return [product.kernel(scratch)]
     along_depth = a.strides[1] == 1 and b.strides[0] == 1 and a.shape[1] >= lanes
-    few = min(out.shape) <= _FEW or (product.sizes[0] < _ROWS and not _neighbours(product.right))
+    few = min(out.shape) <= _FEW or (product.sizes[0] < _ROWS and not product.right.has_neighbours)
     if along_depth and few:
         return dots(out, a, b, lanes) if finishing is None else None
     if product.is_long:
@@ -92,35 +91,6 @@ def matmul(
     if product.sizes[0] >= _ROWS:
         return product.by_rows(scratch)
     return product.by_columns(scratch)
-
-
-def _neighbours(view: View) -> bool:
-    return view.strides[-1] == 1 or view.shape[-1] == 1
-
-
-def _turned(view: View) -> View:
-    """The last two axes the other way round."""
-    *shape, m, n = view.shape
-    *strides, s, t = view.strides
-    return View(view.buffer, view.offset, (*shape, n, m), (*strides, t, s))
-
-
-def _cut(view: View, axis: int, first: int, size: int, times: int) -> View:
-    """From index `first` of an axis on, `times` pieces of `size`: a new axis in front counts them."""
-    shape = list(view.shape)
-    shape[axis] = size
-    stride = view.strides[axis]
-    return View(view.buffer, view.offset + first * stride, (times, *shape), (size * stride, *view.strides))
-
-
-def _at(view: View, number: int) -> View:
-    """One index of the first axis."""
-    return replace(view, offset=view.offset + number * view.strides[0], shape=view.shape[1:], strides=view.strides[1:])
-
-
-def _again(view: View, times: int) -> View:
-    """The same `times` times, along a new axis in front."""
-    return replace(view, shape=(times, *view.shape), strides=(0, *view.strides))
 
 
 def _far(rows: int, stride: int, size: int) -> bool:
@@ -162,7 +132,7 @@ class _Product:
     @property
     def packs_right(self) -> bool:
         rows, columns, depth = self.sizes
-        if self.lanes == 1 or not _neighbours(self.right):
+        if self.lanes == 1 or not self.right.has_neighbours:
             return self.lanes > 1
         if self.choice.right is not None:
             return self.choice.right
@@ -194,7 +164,7 @@ class _Product:
         """
         rows, columns, depth = self.sizes
         large = depth >= _LONG and columns * depth * ELEMENTS[self.out.dtype] >= _LARGE
-        crosswise = self.left.strides[-1] != 1 and _neighbours(self.right)
+        crosswise = self.left.strides[-1] != 1 and self.right.has_neighbours
         plain = self.lanes > 1 and self.finishing is None and self.triangle is None
         return plain and crosswise and large and rows >= _TALL
 
@@ -208,17 +178,17 @@ class _Product:
         if self.packs_right:
             packed = scratch.array(self.out.dtype, (-(-columns // self.width), depth, self.width))
             for first, wide, _, times in panels(columns, self.vectors, self.lanes):
-                source = _cut(self.right, 1, first, wide, times)
-                target = _cut(packed, 0, first // self.width, 1, times)
+                source = self.right.cut(1, first, wide, times)
+                target = packed.cut(0, first // self.width, 1, times)
                 chunk = Var("panel", times)
                 filled = fill_right(source, target, [chunk], self.vectors, self.lanes)
                 kernels.append(Kernel("pack", (packed.buffer, source.buffer), chunk, tuple(filled)))
         for first, size, times in self._blocks():
-            cut = partial(_cut, axis=0, first=first, size=size, times=times)
+            cut = partial(View.cut, axis=0, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
-            rows = (cut(self.left), _again(self.right, times), cut(self.out))
+            rows = (cut(self.left), self.right.again(times), cut(self.out))
             part = _Product(*rows, self.lanes, finishing, replace(self.choice, panel=self.vectors))
-            kernels.append(part.kernel(scratch, None if packed is None else _again(packed, times)))
+            kernels.append(part.kernel(scratch, None if packed is None else packed.again(times)))
         return kernels
 
     def by_depth(self, scratch: Scratch) -> list[Kernel]:
@@ -236,25 +206,25 @@ class _Product:
         each = [View(sums.buffer, part * rows * columns, self.out.shape, (columns, 1)) for part in range(parts)]
         kernels, part = [], 0
         for first, deep, times in _even(depth, parts):
-            left, right = _cut(self.left, 1, first, deep, times), _cut(self.right, 0, first, deep, times)
+            left, right = self.left.cut(1, first, deep, times), self.right.cut(0, first, deep, times)
             if blocks == 1:
                 out = replace(sums, offset=each[part].offset, shape=(times, rows, columns))
                 kernels.append(_Product(left, right, out, self.lanes, choice=choice).kernel(scratch, blockwise=True))
             else:
                 for number in range(times):
-                    one = _Product(_at(left, number), _at(right, number), each[part + number], self.lanes)
+                    one = _Product(left.at(number), right.at(number), each[part + number], self.lanes)
                     kernels += one._blockwise(blocks, scratch, choice)
             part += times
-        return kernels + (pointwise("matmul", [self.out], each, _added) or [])
+        return kernels + added("matmul", self.out, each)
 
     def _blockwise(self, blocks: int, scratch: Scratch, choice: Choice) -> list[Kernel]:
         """So many blocks of rows, a chunk each."""
         kernels = []
         for first, tall, times in _even(self.sizes[0], blocks):
             rows = (
-                _cut(self.left, 0, first, tall, times),
-                _again(self.right, times),
-                _cut(self.out, 0, first, tall, times),
+                self.left.cut(0, first, tall, times),
+                self.right.again(times),
+                self.out.cut(0, first, tall, times),
             )
             kernels.append(_Product(*rows, self.lanes, choice=choice).kernel(scratch, blockwise=True))
         return kernels
@@ -285,9 +255,9 @@ class _Product:
             for chunk in _shared(first, wide, count, rows * wide * depth)
         ]
         for first, size, times in chunks:
-            cut = partial(_cut, axis=1, first=first, size=size, times=times)
+            cut = partial(View.cut, axis=1, first=first, size=size, times=times)
             finishing = None if self.finishing is None else self.finishing.moved(cut)
-            columns_of = (_again(self.left, times), cut(self.right), cut(self.out))
+            columns_of = (self.left.again(times), cut(self.right), cut(self.out))
             kernels.append(_Product(*columns_of, self.lanes, finishing, self.choice).kernel(scratch))
         return kernels
 
@@ -421,11 +391,3 @@ def _even(size: int, count: int) -> list[tuple[int, int, int]]:
     small, larger = divmod(size, count)
     found = [(0, small + 1, larger)] if larger else []
     return [*found, (larger * (small + 1), small, count - larger)]
-
-
-def _added(values: Sequence[Value]) -> list[Value]:
-    """The sum, from the first on."""
-    total = values[0]
-    for value in values[1:]:
-        total = f.add(total, value)
-    return [total]

@@ -43,6 +43,33 @@ class View:
         ]
         return replace(self, shape=tuple(shape), strides=tuple(strides))
 
+    @property
+    def has_neighbours(self) -> bool:
+        """Whether elements along the last axis lie side by side."""
+        return self.strides[-1] == 1 or self.shape[-1] == 1
+
+    def turned(self) -> View:
+        """The last two axes the other way round."""
+        *shape, m, n = self.shape
+        *strides, s, t = self.strides
+        return View(self.buffer, self.offset, (*shape, n, m), (*strides, t, s))
+
+    def cut(self, axis: int, first: int, size: int, times: int) -> View:
+        """From index `first` of an axis on, `times` pieces of `size`: a new axis in front counts them."""
+        shape = list(self.shape)
+        shape[axis] = size
+        stride = self.strides[axis]
+        return View(self.buffer, self.offset + first * stride, (times, *shape), (size * stride, *self.strides))
+
+    def at(self, number: int) -> View:
+        """One index of the first axis."""
+        offset = self.offset + number * self.strides[0]
+        return replace(self, offset=offset, shape=self.shape[1:], strides=self.strides[1:])
+
+    def again(self, times: int) -> View:
+        """The same `times` times, along a new axis in front."""
+        return replace(self, shape=(times, *self.shape), strides=(0, *self.strides))
+
 
 @dataclass(frozen=True)
 class Block:
