@@ -26,7 +26,7 @@ from graphnet.ops.unary import Negative, Square
 from graphnet.rewrite.driver import Any, Apply, Context, Firing, Log, Rule, rule
 from graphnet.rewrite.fusion import fused
 
-_LEAST = 4096  # elements of what is worth it
+LEAST = 4096  # elements of what is worth it
 MOST_PARTS = 24
 _MOST_COPIED = 6  # parts of a value that is worked out again
 _MOST_RESULTS = 6  # sums of one pass: their partial sums have to stay in registers
@@ -114,14 +114,14 @@ def _size(node: Node) -> int:
 
 def is_fusible(node: Node) -> bool:
     """Whether the node may be worked out with other elementwise nodes."""
-    return node.op.elementwise and not node.op.can_fail and _size(node) > _LEAST
+    return node.op.elementwise and not node.op.can_fail and _size(node) > LEAST
 
 
 def _is_reduction(node: Node) -> bool:
     if not isinstance(node.op, (Sum, Mean)):
         return False
     (value,) = node.inputs
-    return value.dtype.name in ("float32", "float64") and _size(value) > _LEAST and bool(_axes(node))
+    return value.dtype.name in ("float32", "float64") and _size(value) > LEAST and bool(_axes(node))
 
 
 @dataclass
