@@ -14,10 +14,10 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -246,7 +246,9 @@ def differences(drawn: Drawn, ways: Sequence[str] = tuple(WAYS)) -> list[str]:
         step = gn.compile(drawn.inputs, drawn.outputs, drawn.updates, **options)
         for parameter, value in zip(drawn.parameters, start, strict=True):
             parameter.set_value(value)
-        with _fusing(_FUSED[drawn.seed % 2]):
+        # How much is fused is not in the key of a compiled program, so none is kept.
+        fused = mock.patch.object(fusing, "LEAST", _FUSED[drawn.seed % 2])
+        with fused, mock.patch.dict(os.environ, {"GRAPHNET_CACHE": "off"}):
             results = [*step(*drawn.arrays), *(parameter.value.copy() for parameter in drawn.parameters)]
         for position, (result, expected, most) in enumerate(zip(results, wanted, allowed, strict=True)):
             if not np.allclose(result, expected, rtol=0, atol=most, equal_nan=True):
@@ -259,21 +261,6 @@ def differences(drawn: Drawn, ways: Sequence[str] = tuple(WAYS)) -> list[str]:
     for parameter, value in zip(drawn.parameters, start, strict=True):
         parameter.set_value(value)
     return found
-
-
-@contextmanager
-def _fusing(least: int) -> Iterator[None]:
-    """Fuse from so many elements on. Nothing is kept of what is compiled then: the key does not say it."""
-    was, kept = fusing.LEAST, os.environ.get("GRAPHNET_CACHE")
-    fusing.LEAST, os.environ["GRAPHNET_CACHE"] = least, "off"
-    try:
-        yield
-    finally:
-        fusing.LEAST = was
-        if kept is None:
-            del os.environ["GRAPHNET_CACHE"]
-        else:
-            os.environ["GRAPHNET_CACHE"] = kept
 
 
 def _reference(drawn: Drawn) -> list[np.ndarray]:

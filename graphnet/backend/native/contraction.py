@@ -325,11 +325,12 @@ def _summed(place: _Place, sums: Sequence[Sequence[Register]], before: int, coun
     body: list[Statement] = [
         Prefetch(Load(c.right.buffer, place.at(c.right, 0, j, own), c.lanes), c.ahead) for j in _lines(place)
     ]
-    for k in range(steps):
-        body += _step(place, sums, known | {last: affine({inner: steps}, k)})
+    each, whole = Var("k", steps), inner.extent * steps
+    left = Var("rest", c.sizes[last] - whole)
+    body.append(For(each, tuple(_step(place, sums, known | {last: affine({inner: steps, each: 1})})), steps))
     body = [For(inner, tuple(body), -(-together // steps))]
-    for k in range(inner.extent * steps, c.sizes[last]):
-        body += _step(place, sums, known | {last: affine({}, k)})
+    if left.extent:
+        body.append(For(left, tuple(_step(place, sums, known | {last: affine({left: 1}, whole)})), left.extent))
     return nested(list(outer.values()), body)
 
 

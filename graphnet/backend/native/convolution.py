@@ -35,7 +35,7 @@ _NEAR = 40 << 10  # bytes of a panel of weights that stay near while images pass
 _BLOCK = 24 << 10  # bytes of both images that a block of a filter gradient reads
 _PARTS = {16: 1 << 19, 8: 1 << 20}  # of a batch, at most, and elements of all their sums, which are read once more
 _LEAST = 128  # places of such a block, so that its sums are worth loading and storing
-_FAR = 256  # bytes from one place to the next: from there on a block's panel is copied together
+_APART = 256  # bytes from one place to the next: from there on a block's panel is copied together
 _LISTED = 40  # positions of the kernel times channels that are one list of rows
 
 
@@ -301,7 +301,7 @@ def _products(op: DirectFilterGradient, x: View, dy: View, work: View, scratch: 
     inside = [var for var in around.values() if var is not chunk]
     blocks = _blocks(dy, x)
     near: View | None = None
-    if dy.strides[2] * ELEMENTS[dy.dtype] >= _FAR if choice.right is None else choice.right:
+    if dy.strides[2] * ELEMENTS[dy.dtype] >= _APART if choice.right is None else choice.right:
         near = scratch.array(dy.dtype, (chunk.extent, blocks[0][1] * dy.shape[2], vectors * lanes))
     body: list[Statement] = []
     for first, tall, times in blocks:

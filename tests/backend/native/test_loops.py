@@ -115,7 +115,7 @@ def test_rounds_written_out_together_are_rounds(extent, together):
     wanted = 2.0**extent + sum(2.0 ** (extent - 1 - i) * x[3 + i] for i in range(extent))
     assert y[:3].tolist() == [wanted] * 3
     places = [100 - 2 * i + 5 * j for i in range(extent) for j in range(2)]
-    assert n.reshape(-1, 1)[: 3 * extent].reshape(extent, 3)[:, :2].ravel().tolist() == places
+    assert n[: 3 * extent].reshape(extent, 3)[:, :2].ravel().tolist() == places
 
 
 def test_some_lanes_of_a_vector():
